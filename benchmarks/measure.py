@@ -105,15 +105,17 @@ class Process(NamedTuple):
     wall: float
 
 
-def process(arguments: Sequence[str], bytecode: str) -> tuple[Process, str]:
+def process(arguments: Sequence[str], bytecode: str, cache: str | None = None) -> tuple[Process, str]:
     """Run this Python interpreter in the root of the checkout; return its time and its output.
 
     bytecode: a directory for compiled modules, which the first run fills, as those of an installed program are
+    cache: a directory for the cache of commands, otherwise None
     """
     command = [sys.executable, *arguments]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     begin = time.perf_counter()
-    done = subprocess.run(command, cwd=ROOT, env=environment(bytecode), capture_output=True, text=True, check=False)
+    variables = {**environment(bytecode), "STELLAR_CACHE": cache or "off"}
+    done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
     wall = time.perf_counter() - begin
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode != 0:

@@ -1,31 +1,65 @@
-"""Start-up time: imports, and the command line as a whole process."""
+"""Start-up time: imports, and each command as a whole process."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.language import GroupResult
-from benchmarks.measure import Process, process
+from benchmarks.measure import ROOT, Process, process
 from benchmarks.peers import PEERS, Compile
 from benchmarks.report import Finding, Limit, number, table
 
 IMPORT = Limit("import stellar", must=100, aim=60, unit="ms")
 COMMAND = Limit("stellar eval -e 1, the whole process", must=250, aim=150, unit="ms")
+RUN = Limit("stellar-pipeline run of one line, the whole process", must=200, aim=150, unit="ms")
 
 BARE = "python -c pass"
 FIRST = "import stellar; stellar.compile('1')({})"
 EVAL = "stellar eval -e 1"
+RUN_ONE = "stellar-pipeline run, one line"
+# Processes with this mark in their name have no cache
+COLD = " (no cache)"
+
+LINE = (
+    "1467011157.401 415 127.0.0.1 TCP_MISS/200 337891 GET http://www.aliexpress.com/ - DIRECT/207.109.73.154 text/html"
+)
+PARSER = {
+    "parserClassName": "Grok",
+    "parserConfig": {
+        "grokPath": str(ROOT / "examples/squid/config/patterns/squid"),
+        "patternLabel": "SQUID_STRICT",
+        "timestampField": "timestamp",
+    },
+    "fieldTransformations": [
+        {
+            "transformation": "STELLAR",
+            "output": ["full_hostname", "domain_without_subdomains", "is_alert"],
+            "config": {
+                "full_hostname": "URL_TO_HOST(if method == 'CONNECT' then JOIN(['https://', url], '') else url)",
+                "domain_without_subdomains": "DOMAIN_REMOVE_SUBDOMAINS(full_hostname)",
+                "is_alert": "if domain_without_subdomains in ['example.com', 'example.org'] then 'true' else null",
+            },
+        }
+    ],
+}
+TRIAGE = {"riskLevelRules": [{"name": "large", "rule": "bytes > 100000000", "score": 10}]}
+PROFILES = {
+    "timestampField": "timestamp",
+    "profiles": [{"profile": "bytes", "foreach": "ip_src_addr", "update": {"n": "n + 1"}, "result": "n"}],
+}
+EXTRACTOR = {"config": {"columns": {"domain": 0}, "indicator_column": "domain", "type": "hosts"}, "extractor": "CSV"}
 
 
 def startup(peers: dict[str, Compile | None], rounds: int) -> GroupResult:
-    """Measure processes that only import, the command, and a bare Python for comparison."""
+    """Measure processes that only import, each command with little to do, and a bare Python for comparison."""
     commands = {BARE: ["-c", "pass"]}
     commands |= {f"import {peer.module}": ["-c", f"import {peer.module}"] for peer in PEERS if peers[peer.name]}
-    if peers["stellar"]:
-        commands[FIRST] = ["-c", FIRST]
-        # As the installed console script
-        commands[EVAL] = ["-c", "import sys; from stellar.cli import main; sys.exit(main())", "eval", "-e", "1"]
-    fewest = _fewest(commands, rounds)
+    with TemporaryDirectory() as directory:
+        if peers["stellar"]:
+            commands |= {FIRST: ["-c", FIRST], **_list_commands(Path(directory))}
+        fewest = _fewest(commands, rounds)
     rows = [
         [name, f"{number(taken.cpu)} ms", f"{number(taken.wall)} ms", _beyond(taken.cpu, fewest[BARE].cpu)]
         for name, taken in fewest.items()
@@ -34,16 +68,57 @@ def startup(peers: dict[str, Compile | None], rounds: int) -> GroupResult:
     if EVAL not in fewest:
         return GroupResult(text, [])
     imported = fewest["import stellar"].cpu - fewest[BARE].cpu
-    return GroupResult(text, [Finding(IMPORT, imported), Finding(COMMAND, fewest[EVAL].cpu)])
+    figures = [Finding(IMPORT, imported), Finding(COMMAND, fewest[EVAL].cpu), Finding(RUN, fewest[RUN_ONE].cpu)]
+    return GroupResult(text, figures)
+
+
+def _list_commands(directory: Path) -> dict[str, list[str]]:
+    """Write what the commands read into a directory, and return their command lines, as the installed scripts run."""
+    config = directory / "config"
+    for name, content in (
+        ("config/parsers/squid", PARSER),
+        ("config/enrichments/squid", {"threatIntel": {"triageConfig": TRIAGE}}),
+        ("profiles/profiler", PROFILES),
+        ("extractor", EXTRACTOR),
+    ):
+        file = directory / f"{name}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(content))
+    for name, line in (("log", LINE), ("hosts", "example.com"), ("messages", '{"ip_src_addr": "a", "timestamp": 1}')):
+        (directory / name).write_text(f"{line}\n")
+    (directory / "registry").mkdir()
+    log, of_config = str(directory / "log"), ["--config", str(config)]
+    run = _command("stellar.pipeline.cli", "run", "--sensor", "squid", log, *of_config, "--quiet")
+    check = ("check", "--sensor", "squid", *of_config)
+    to_store = ("--store", f"sqlite:{directory / 'store.db'}", "--quiet")
+    profiles = ("run", str(directory / "messages"), "--config", str(directory / "profiles"), *to_store)
+    extractor = str(directory / "extractor.json")
+    load = ("load", "-t", "enrichment", "-e", extractor, str(directory / "hosts"), *to_store)
+    return {
+        EVAL: _command("stellar.cli", "eval", "-e", "1"),
+        "stellar check -e 1": _command("stellar.cli", "check", "-e", "1"),
+        "stellar fmt -e 1": _command("stellar.cli", "fmt", "-e", "1"),
+        "stellar -e 1, the shell": _command("stellar.cli", "-e", "1"),
+        RUN_ONE: run,
+        RUN_ONE + COLD: run,
+        "stellar-pipeline check, one sensor": _command("stellar.pipeline.cli", *check),
+        "stellar-profiler run, one message": _command("stellar.pipeline.profiler.cli", *profiles),
+        "stellar-enrichment load, one row": _command("stellar.pipeline.loaders.cli", *load),
+        "maas status": _command("maas_runtime.cli.main", "status", "--registry", str(directory / "registry")),
+    }
+
+
+def _command(module: str, *arguments: str) -> list[str]:
+    return ["-c", f"import sys; from {module} import main; sys.exit(main())", *arguments]
 
 
 def _fewest(commands: dict[str, list[str]], rounds: int) -> dict[str, Process]:
     """Return the minimum time of each process, in interleaved runs."""
     fewest: dict[str, Process] = {}
-    with TemporaryDirectory() as bytecode:
+    with TemporaryDirectory() as bytecode, TemporaryDirectory() as cache:
         for _ in range(rounds):
             for name, arguments in commands.items():
-                taken, _ = process(arguments, bytecode)
+                taken, _ = process(arguments, bytecode, None if name.endswith(COLD) else cache)
                 so_far = fewest.get(name, taken)
                 fewest[name] = Process(min(taken.cpu, so_far.cpu), min(taken.wall, so_far.wall))
     return fewest

@@ -27,6 +27,7 @@ from stellar.pipeline.config.loading import (
 )
 from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.config.stored_models import StoredModel, create_model
+from stellar.pipeline.loaders.extractors import build_extractor
 from stellar.util.program_cache import VARIABLE
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -149,3 +150,11 @@ def test_values_that_differ_in_their_type_are_different(use_cache: Use) -> None:
         use_cache()
         found = [parse("global", f'{{"x": {value}}}').settings["x"] for value in ("1", "1.0", "true", '"1"')]
         assert [(type(value), value) for value in found] == [(int, 1), (float, 1.0), (bool, True), (str, "1")]
+
+
+def test_an_unknown_option_of_an_extractor_is_an_error_each_time(use_cache: Use) -> None:
+    text = json.dumps({"extractor": "CSV", "config": {"columns": ["a"], "type": "t", "separater": ";"}})
+    for _ in range(2):
+        use_cache()
+        with pytest.raises(ConfigError, match="unknown key 'separater'; did you mean separator"):
+            build_extractor(parse("extractor", text), SourceLocation("file.json"))

@@ -353,7 +353,12 @@ def parse_indexing(text: str, location: SourceLocation) -> IndexingConfig:
 
 def parse_profiler(text: str, location: SourceLocation) -> ProfilerConfig:
     """Parse the configuration of the profiler. Raises ConfigError."""
-    config: ProfilerConfig = _validate("ProfilerConfig", parse_object(text, location.file), location)
+    return validate_profiler(parse_object(text, location.file), location)
+
+
+def validate_profiler(value: dict[str, Any], location: SourceLocation) -> ProfilerConfig:
+    """Return the configuration of the profiler from its JSON. Raises ConfigErrors."""
+    config: ProfilerConfig = _validate("ProfilerConfig", value, location)
     return config
 
 

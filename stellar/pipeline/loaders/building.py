@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stellar.language.context import Context, FailureReporter, GlobalSettings
 from stellar.language.library import Library
@@ -11,11 +12,13 @@ from stellar.pipeline.config.compile import BuildContext, find_missing_services
 from stellar.pipeline.config.embedded_expressions import find_texts
 from stellar.pipeline.config.loading import parse_extractor
 from stellar.pipeline.config.locations import ErrorCollector, SourceLocation, read_text
-from stellar.pipeline.config.schema import ExtractorConfig
 from stellar.pipeline.loaders.extractors import build_extractor
 from stellar.pipeline.loaders.rows import Extractor
 from stellar.pipeline.loaders.summarize import SummaryExpressions, compile_summary
 from stellar.pipeline.loaders.transforms import ReportedFailures, RowTransform, compile_transform
+
+if TYPE_CHECKING:
+    from stellar.pipeline.config.schema import ExtractorConfig
 
 
 @dataclass(frozen=True)

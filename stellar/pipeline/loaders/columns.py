@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stellar.pipeline.config.locations import SourceLocation
-from stellar.pipeline.config.schema import ExtractorOptions
 from stellar.pipeline.loaders.rows import ExtractedRow
 from stellar.util.abbreviate import quote
 from stellar.util.suggestions import suggest_name
+
+if TYPE_CHECKING:
+    from stellar.pipeline.config.schema import ExtractorOptions
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 
 from stellar.language.conversions import JAVA_WHITESPACE
 from stellar.pipeline.config.locations import SourceLocation
-from stellar.pipeline.config.schema import ExtractorOptions
 from stellar.pipeline.loaders.columns import RowShape, find_shape
 from stellar.pipeline.loaders.rows import IGNORED, Extracted, ExtractLine, RejectedRow, extract_lines
 from stellar.pipeline.loaders.sources import Source, TextLine, UnreadableLine
@@ -15,6 +15,9 @@ from stellar.pipeline.parsers.csv import RowSplitter, read_columns, read_separat
 from stellar.pipeline.parsers.parser import Settings
 from stellar.util.abbreviate import quote
 from stellar.util.suggestions import suggest_name
+
+if TYPE_CHECKING:
+    from stellar.pipeline.config.schema import ExtractorOptions
 
 
 class CsvExtractor:

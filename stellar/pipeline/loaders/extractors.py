@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 
 from stellar.language.errors import ConfigError
 from stellar.pipeline.config.factories import find_factory
 from stellar.pipeline.config.locations import ConfigErrors, ErrorCollector, SourceLocation
-from stellar.pipeline.config.schema import ExtractorConfig, ExtractorOptions
+from stellar.pipeline.config.stored_models import create_model
 from stellar.pipeline.loaders.csv_rows import CsvExtractor
 from stellar.pipeline.loaders.json_rows import JsonExtractor
 from stellar.pipeline.loaders.rows import Extractor
@@ -17,9 +18,12 @@ from stellar.pipeline.loaders.whois import WhoisExtractor
 from stellar.util.abbreviate import quote
 from stellar.util.suggestions import suggest_name
 
+if TYPE_CHECKING:
+    from stellar.pipeline.config.schema import ExtractorConfig, ExtractorOptions
+
 BY_LINE, WHOLE_FILE = "BY_LINE", "WHOLE_FILE"
 
-ExtractorFactory = Callable[[ExtractorOptions, SourceLocation, str | None], Extractor]
+ExtractorFactory = Callable[["ExtractorOptions", SourceLocation, str | None], Extractor]
 
 
 def _make_csv(options: ExtractorOptions, location: SourceLocation, form: str | None) -> Extractor:
@@ -82,7 +86,9 @@ def _find_errors(
     inner = location / "config"
     if factory is None or factory in EXTRACTORS.values():
         for key in config.config.model_extra or ():
-            yield (inner / key).error(f"unknown key {quote(key)}; {suggest_name(key, ExtractorOptions.model_fields)}")
+            yield (inner / key).error(
+                f"unknown key {quote(key)}; {suggest_name(key, type(create_model(config.config)).model_fields)}"
+            )
     if config.input_format not in (None, BY_LINE, WHOLE_FILE):
         yield (location / "inputFormat").error(
             f"unknown input format {quote(config.input_format)}; known are {BY_LINE} and {WHOLE_FILE}"

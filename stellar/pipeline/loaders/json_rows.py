@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stellar.functions.jsons import DECODER
 from stellar.pipeline.config.locations import SourceLocation
-from stellar.pipeline.config.schema import ExtractorOptions
 from stellar.pipeline.loaders.rows import IGNORED, Extracted, ExtractedRow, ExtractLine, RejectedRow, extract_lines
 from stellar.pipeline.loaders.sources import Source, TextLine, UnreadableLine
 from stellar.util.abbreviate import quote
+
+if TYPE_CHECKING:
+    from stellar.pipeline.config.schema import ExtractorOptions
 
 MAX_DOCUMENT_BYTES = 256 * 1024 * 1024
 

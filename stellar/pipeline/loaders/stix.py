@@ -13,14 +13,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser, tostring
 
 from stellar.pipeline.config.locations import SourceLocation
-from stellar.pipeline.config.schema import ExtractorOptions
 from stellar.pipeline.loaders.rows import IGNORED, Extracted, ExtractedRow, RejectedRow
 from stellar.pipeline.loaders.sources import Source, UnreadableLine
 from stellar.util.abbreviate import quote
 from stellar.util.suggestions import suggest_name
+
+if TYPE_CHECKING:
+    from stellar.pipeline.config.schema import ExtractorOptions
 
 # The enumeration of Metron's Java classes, by the value in a document
 CATEGORIES = {"ipv4-addr": "IPV_4_ADDR", "ipv6-addr": "IPV_6_ADDR", "e-mail": "E_MAIL", "mac": "MAC"}

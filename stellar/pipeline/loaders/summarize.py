@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stellar import Expression
 from stellar.language.conversions import to_string
@@ -14,12 +14,14 @@ from stellar.language.errors import ConfigError, StellarError
 from stellar.language.tagged_json import deserialize, serialize
 from stellar.pipeline.config.compile import BuildContext
 from stellar.pipeline.config.locations import SourceLocation
-from stellar.pipeline.config.schema import ExtractorOptions
 from stellar.pipeline.loaders.load import RowReader
 from stellar.pipeline.loaders.transforms import STATES, SummaryState
 from stellar.util.abbreviate import quote
 from stellar.util.atomic_files import replace_content
 from stellar.util.optional_imports import import_optional
+
+if TYPE_CHECKING:
+    from stellar.pipeline.config.schema import ExtractorOptions
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from stellar.pipeline.config.locations import SourceLocation
-from stellar.pipeline.config.schema import ExtractorOptions
 from stellar.pipeline.loaders.columns import RowShape, find_shape
 from stellar.pipeline.loaders.rows import IGNORED, Extracted, ExtractedRow, RejectedRow
 from stellar.pipeline.loaders.sources import Source, UnreadableLine
@@ -20,6 +19,8 @@ from stellar.util.abbreviate import quote
 
 if TYPE_CHECKING:
     from _csv import Reader
+
+    from stellar.pipeline.config.schema import ExtractorOptions
 
 DEFAULT_TYPE, DEFAULT_INDICATOR = "whois", "domainName"
 _EXCLUDED, _EXCLUDED_END = frozenset({"audit_auditupdateddate"}), "_rawtext"

@@ -10,15 +10,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stellar.language.context import Context, GlobalSettings
 from stellar.language.errors import ConfigError
 from stellar.pipeline.build import load_library
 from stellar.pipeline.command_line import FAILED, INTERRUPTED, MAX_SHOWN, OK, USAGE, OptionError, print_error
-from stellar.pipeline.config.loading import load_globals, read_global
+from stellar.pipeline.config.loading import empty_globals, load_globals, read_global
 from stellar.pipeline.config.locations import SourceLocation
-from stellar.pipeline.config.schema import GlobalConfig
 from stellar.pipeline.connectors.sinks import STANDARD_OUTPUT, Sinks
 from stellar.pipeline.connectors.sources import STANDARD_INPUT, check_readable, expand_names, read_lines
 from stellar.pipeline.options import add_line_limit
@@ -34,6 +33,9 @@ from stellar.util.abbreviate import escape
 from stellar.util.program_cache import command_cache
 from stellar.util.subcommands import select_command
 from stellar.util.version import add_version
+
+if TYPE_CHECKING:
+    from stellar.pipeline.config.schema import GlobalConfig
 
 _RUN = (
     "Apply the messages of files, one JSON object a line, to the profiles of a configuration, and store their values. "
@@ -127,7 +129,7 @@ def _read_globals(file: Path | None, directory: Path | None) -> tuple[Path, Glob
     """Return the global configuration of a file, or else of a directory, and the name of its file."""
     if file is not None:
         return file, read_global(file)
-    return (directory or Path()) / "global.json", GlobalConfig() if directory is None else load_globals(directory)
+    return (directory or Path()) / "global.json", empty_globals() if directory is None else load_globals(directory)
 
 
 def _apply(profiler: StreamProfiler, lines: Iterable[Raw], errors: Any) -> int:

@@ -7,9 +7,8 @@ from pathlib import Path
 from stellar.language.errors import ConfigError
 from stellar.language.expression import Expression
 from stellar.language.library import Library
-from stellar.pipeline.config.loading import validate
+from stellar.pipeline.config.loading import validate_profiler
 from stellar.pipeline.config.locations import SourceLocation, parse_object, read_text
-from stellar.pipeline.config.schema import ProfilerConfig
 from stellar.profiles.definitions import InvalidDefinition, ProfilerDefinition, compile_with, read_definitions
 from stellar.profiles.definitions import Path as DefinitionPath
 
@@ -25,7 +24,7 @@ def load_definitions(file: Path, library: Library) -> ProfilerDefinition:
 def parse_definitions(text: str, location: SourceLocation, library: Library) -> ProfilerDefinition:
     """Parse the definitions of profiles, and compile their expressions. Raises ConfigError."""
     value = parse_object(text, location.file)
-    validate(ProfilerConfig, value, location)  # reports all errors of the structure at once
+    validate_profiler(value, location)  # reports all errors of the structure at once
     compile_one = compile_with(library)
 
     def compile_at(source: str, path: DefinitionPath) -> Expression:

@@ -200,6 +200,8 @@ class Triage:
     @cached_property
     def _sections(self) -> list[tuple[tuple[TriageRule, ...], RuleSet | None]]:
         """The rules in sections, in order; None for a section whose rules are evaluated one by one."""
+        if len(self.rules) <= 1:
+            return [(self.rules, None)]
         from stellar.language.rule_set import RuleSet  # see split_sections
 
         return [
