@@ -323,7 +323,7 @@ def test_a_parser_of_another_distribution_is_found_by_its_short_name(
     make_pipeline: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     point = EntryPoint("Other", "stellar.pipeline.parsers.csv:CsvParser", "stellar.parsers")
-    monkeypatch.setattr("stellar.pipeline.config.factories.entry_points", lambda group: [point])
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [point])
     parser = {"parserClassName": "Other", "parserConfig": {"columns": ["a"]}}
     assert own_fields(one(make_pipeline(parser=parser), "x")) == {"a": "x"}
 

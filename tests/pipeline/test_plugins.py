@@ -53,7 +53,7 @@ def mine(monkeypatch: pytest.MonkeyPatch) -> None:
     def find(group: str) -> list[EntryPoint]:
         return [points[group]] if group in points else []
 
-    monkeypatch.setattr("stellar.pipeline.config.factories.entry_points", find)
+    monkeypatch.setattr("importlib.metadata.entry_points", find)
 
 
 def configure(transformation: str, filter_: str, validation: str) -> Record:
