@@ -21,6 +21,7 @@ from stellar.pipeline.live_configuration import LiveConfiguration
 from stellar.pipeline.records import Raw
 from stellar.pipeline.routing import PipelineGroup
 from stellar.pipeline.run import Counts, run_pipeline
+from stellar.pipeline.worker.plan import WorkerLoader, WorkerPhase
 from stellar.stores.configurations import ROOT
 from tests.forked import Child, Parent
 from tests.pipeline.killing import wait_for
@@ -162,6 +163,26 @@ def test_all_that_was_read_is_followed(cluster: Cluster) -> None:
             cluster.put(path, {"profiles": []} if path == "profiler" else {})
             wait_for(lambda number=number: live.changes == number)
             assert cluster.news[-1] == f"the changed configuration is in force: {path}"
+
+
+def test_an_enriching_worker_follows_new_sensors(cluster: Cluster) -> None:
+    def enrich(value: str) -> dict[str, Any]:
+        return {"enrichment": {"fieldMap": {"stellar": {"config": {"state": value}}}}}
+
+    def state_of_mail() -> Any:
+        content = b'{"source.type": "mail", "timestamp": 1}'
+        ((outcome, _),) = live.pipeline.processed(Raw(content))
+        return outcome.get("state")
+
+    cluster.put("enrichments/web", enrich("'web'"))
+    loader = WorkerLoader(WorkerPhase.ENRICH)
+    with LiveConfiguration(cluster.zookeeper, loader.load, report=cluster.problems.append) as live:
+        assert state_of_mail() is None
+        cluster.put("enrichments/mail", enrich("'new'"))
+        wait_for(lambda: state_of_mail() == "new")
+        cluster.put("enrichments/mail", enrich("'newer'"))
+        wait_for(lambda: state_of_mail() == "newer")
+    assert cluster.problems == []
 
 
 def test_groups_are_followed(cluster: Cluster) -> None:
