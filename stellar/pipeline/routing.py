@@ -10,7 +10,7 @@ A record that is passed on is a raw message again, as in Kafka: its JSON is the 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -152,9 +152,13 @@ class PipelineGroup:
         passed_on: Literal["none", "unread", "all"] = "none",
     ) -> None:
         self.members = tuple(members)
-        self._passed_on = passed_on
+        self._passed_on: Literal["none", "unread", "all"] = passed_on
         self.sensor = "__".join(pipeline.sensor for _, pipeline in members)
         self._is_single = len(members) == 1 and not any(name == "route" for name, _ in members[0][1].stages)
+
+    def map_pipelines(self, change: Callable[[Pipeline], Pipeline]) -> PipelineGroup:
+        """Return the group with changed pipelines."""
+        return PipelineGroup([(topic, change(pipeline)) for topic, pipeline in self.members], self._passed_on)
 
     @property
     def calls_models(self) -> bool:

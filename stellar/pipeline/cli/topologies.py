@@ -80,7 +80,8 @@ def _make_parser(name: str, description: str, stage: str) -> argparse.ArgumentPa
     add("--patterns", metavar="DIR", type=Path, help="directory in which the files of grokPath are searched first")
     parser.set_defaults(
         stage=stage, sensor=None, output=None, errors=None, input=None, group=None, spread=False, kafka_property=[],
-        registry=None, zookeeper=None, processes=1, in_flight=None, quiet=False, spout={}, seconds=None,
+        registry=None, zookeeper=None, processes=1, in_flight=None, quiet=False, idempotent=False,
+        spout={}, seconds=None,
         run=worker.run, prog=name, max_warnings=MAX_SHOWN, debug=False,
     )  # fmt: skip
     return parser

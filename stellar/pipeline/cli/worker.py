@@ -32,6 +32,10 @@ _OUTPUT_HELP = (
     "with --stage parse the outputTopic of the sensor, or topic:enrichments"
 )
 _ERRORS_HELP = "target for error documents, likewise; by default the errorTopic of the sensor, or topic:indexing"
+_IDEMPOTENT_HELP = (
+    "make identifiers of documents from the positions of their messages, so that a repeated message makes the same "
+    "document. They are the guid of records that bring none, and the header document-id, which later stages pass on"
+)
 _PROCESSES_HELP = "processes, which share the partitions; one that dies is started again"
 
 
@@ -46,6 +50,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--output", metavar="TARGET", help=_OUTPUT_HELP)
     add("--errors", metavar="TARGET", help=_ERRORS_HELP)
     add("--spread", action="store_true", help="distribute records over all partitions of a topic, without order")
+    add("--idempotent", action="store_true", help=_IDEMPOTENT_HELP)
     add_registry_options(parser)
     add("--processes", metavar="N", type=positive_integer, default=1, help=_PROCESSES_HELP)
     add("--in-flight", metavar="N", type=positive_integer, help="messages processed concurrently, as for run")

@@ -158,8 +158,8 @@ class WorkerLoop(DeliveryLoop):
     def deliver(self, raw: Raw, processed: Iterable[tuple[Outcome, list[Report]]]) -> None:
         """Deliver the outcomes of a message, unless its partition was assigned to another worker meanwhile."""
         if raw.position is not None and self.commits.owns(raw.position):
-            self.targets.source = raw
-            super().deliver(raw, processed)
+            self.targets.begin(raw.position)
+            super().deliver(raw, self.targets.number_outcomes(processed))
             self.commits.note_delivery(raw.position)
 
     def forward(self, outcome: Forward, raw: Raw) -> Rejected | None:

@@ -22,6 +22,7 @@ from stellar.pipeline.connectors.kafka.settings import translate
 from stellar.pipeline.output_paths import parse_writer
 from stellar.pipeline.phases import Phase
 from stellar.pipeline.routing import ENRICHMENTS, PipelineGroup, TopicPattern, expand_groups, read_topic_pattern
+from stellar.pipeline.worker.document_ids import DocumentIds, IdentifyingGroup
 from stellar.pipeline.worker.groups import EnrichmentGroup, IndexingGroup
 from stellar.pipeline.worker.spout import translate_spout
 from stellar.pipeline.worker.targets import TOPIC_PREFIX, find_topic
@@ -30,7 +31,7 @@ from stellar.stores.configurations import ReadableConfigurations
 INDEXING = "indexing"
 ERROR_TOPIC, PRODUCER = "parser.error.topic", "kafka.producerConfigs"
 
-Group = PipelineGroup | EnrichmentGroup | IndexingGroup
+Group = PipelineGroup | IdentifyingGroup | EnrichmentGroup | IndexingGroup
 
 
 class WorkerPhase(Enum):
@@ -99,6 +100,7 @@ class WorkerLoader:
     output: the topic of parsed records, instead of that of the configuration
     directory: the directory in which pattern files are searched first
     writer: the name of the writer in `indexing/<sensor>.json`, for INDEX
+    ids: makes reproducible identifiers of records; otherwise they are random
     """
 
     phase: WorkerPhase
@@ -106,6 +108,7 @@ class WorkerLoader:
     output: str | None = None
     directory: Path | None = None
     writer: str = "hdfs"
+    ids: DocumentIds | None = None
 
     def load(self, store: ReadableConfigurations) -> tuple[list[SensorConfig], Group]:
         """Return configurations and pipelines. Raises ConfigErrors with all errors of all configurations."""
@@ -122,7 +125,8 @@ class WorkerLoader:
         sensors = expand_groups(self.names, {group.name: group.sensors for group in parser_groups})
         configs = [load_stored(store, sensor, problems, self.directory) for sensor in sensors]
         phase = Phase.PARSE if self.phase is WorkerPhase.PARSE else Phase.ALL
-        return configs, build_group(configs, problems=problems, phase=phase, has_topics=True, output=self.output)
+        group = build_group(configs, problems=problems, phase=phase, has_topics=True, output=self.output)
+        return configs, group if self.ids is None else IdentifyingGroup(group, self.ids)
 
     def _build_enrichment(
         self, store: ReadableConfigurations, problems: ErrorCollector

@@ -29,6 +29,7 @@ from stellar.pipeline.progress import print_line
 from stellar.pipeline.records import Record
 from stellar.pipeline.run import Counts
 from stellar.pipeline.services import ServiceConnector
+from stellar.pipeline.worker.document_ids import DocumentIds
 from stellar.pipeline.worker.loop import Commits, Stop, WorkerLoop
 from stellar.pipeline.worker.plan import WorkerLoader, WorkerPlan
 from stellar.pipeline.worker.targets import Targets
@@ -43,11 +44,16 @@ def run_worker(loader: WorkerLoader, settings: KafkaSettings, options: argparse.
     stop = Stop(options.seconds)
     with ExitStack() as stack:
         stack.enter_context(stop.on_signals())
+        admin = TopicAdmin(settings)
+        if options.idempotent:
+            loader = replace(loader, ids=DocumentIds(admin.find_id))
         configs, pipeline = _load(loader, options, stack)
         plan = loader.plan(configs, options.spout).with_targets(options.output, options.errors)
         plan = plan.with_source(options.input, options.group)
         stack.enter_context(match_timer())
-        open_loop = _open_loop(pipeline, plan, settings, options, stack, _make_path_function(plan, configs[0]))
+        open_loop = _open_loop(
+            pipeline, plan, settings, admin, options, stack, loader.ids, _make_path_function(plan, configs[0])
+        )
         loop = open_loop(stop)
         try:
             loop.process(options.in_flight)
@@ -123,8 +129,10 @@ def _open_loop(
     pipeline: MessageProcessor,
     plan: WorkerPlan,
     settings: KafkaSettings,
+    admin: TopicAdmin,
     options: argparse.Namespace,
     stack: ExitStack,
+    ids: DocumentIds | None,
     choose: Callable[[Record], str],
 ) -> Callable[[Stop], WorkerLoop]:
     """Open the topics and targets of a worker, and return a function that makes its loop.
@@ -132,8 +140,7 @@ def _open_loop(
     Raises OSError or ValueError.
     """
     counts = Counts()
-    targets = Targets(stack.enter_context(Sinks()), counts)
-    admin = TopicAdmin(settings)
+    targets = Targets(stack.enter_context(Sinks()), counts, ids)
     partitions = admin.list_partitions(*plan.topics) if plan.topics else {}
     limits = admin.read_limits(sorted(partitions))
     writer = TopicWriter(settings, targets.reject, dict(plan.producer), limits=limits, spreads=options.spread)

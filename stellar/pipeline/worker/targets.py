@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,13 +15,25 @@ from stellar.pipeline.connectors.kafka.values import to_topic_bytes
 from stellar.pipeline.connectors.parquet import SUFFIX as PARQUET_SUFFIX
 from stellar.pipeline.connectors.positions import RunState
 from stellar.pipeline.connectors.sinks import STANDARD_OUTPUT, Sink, Sinks, is_database, is_directory
-from stellar.pipeline.records import Failure, Forward, Raw, Record, Rejected, make_error_document
+from stellar.pipeline.records import (
+    Failure,
+    Forward,
+    Outcome,
+    Raw,
+    Record,
+    Rejected,
+    Report,
+    TopicPosition,
+    make_error_document,
+)
 from stellar.pipeline.run import Counts
+from stellar.pipeline.worker.document_ids import DocumentIds, MessageIds
 from stellar.util.abbreviate import abbreviate, quote
 
 log = logging.getLogger(__name__)
 
 TOPIC_PREFIX = "topic:"
+Processed = tuple[Outcome, list[Report]]
 _SHOWN_CHARACTERS = (4096, 200)
 
 
@@ -31,18 +43,40 @@ def find_topic(target: str) -> str | None:
 
 
 class Targets:
-    """The targets of one worker. `source` is the message whose outcomes are written.
+    """The targets of one worker.
 
     counts: the counts of the worker, corrected for messages that a broker rejects afterwards
+    ids: makes reproducible identifiers; None if only those of messages are passed on
     """
 
-    def __init__(self, sinks: Sinks, counts: Counts) -> None:
+    def __init__(self, sinks: Sinks, counts: Counts, ids: DocumentIds | None = None) -> None:
+        self._ids = ids
         self._sinks = sinks
         self._counts = counts
         self._writer: TopicWriter | None = None
         self._errors: Sink | None = None
         self._state = RunState("")
-        self.source: Raw | None = None
+        self._position: TopicPosition | None = None
+        self._message: MessageIds | None = None
+
+    def begin(self, position: TopicPosition) -> None:
+        """Set the message whose documents are written from now on."""
+        self._position = position
+        if position.document_id is not None:
+            self._message = MessageIds((position.document_id,))
+        elif self._ids is not None:
+            self._message = self._ids.of(position)
+
+    def number_outcomes(self, processed: Iterable[Processed]) -> Iterable[Processed]:
+        """Yield the outcomes of the message, and continue with the next record after each."""
+        if self._message is None:
+            return processed
+        return self._number(processed, self._message)
+
+    def _number(self, processed: Iterable[Processed], message: MessageIds) -> Iterator[Processed]:
+        for each in processed:
+            yield each
+            message.finish_record()
 
     def use_topics(self, writer: TopicWriter) -> None:
         """Set the client that writes to topics."""
@@ -83,14 +117,22 @@ class Targets:
 
     def write(self, topic: str, document: Record) -> None:
         """Write a document to a topic. Raises ValueError if that is impossible for this document, otherwise OSError."""
-        position = None if self.source is None else self.source.position
-        id = None if position is None else position.document_id
+        position, id = self._position, self._identify(document)
         try:
             self.writer.write(topic, to_topic_bytes(document), position, id)
         except MessageTooLarge:
             if document.get("source.type") != ERROR_TYPE:
                 raise
             self._write_shortened(topic, document)
+
+    def _identify(self, document: Record) -> str | None:
+        """Return the identifier of a document; that of an error document becomes its guid, too."""
+        if self._message is None:
+            return None
+        if document.get("source.type") != ERROR_TYPE:
+            return self._message.name_record()
+        document["guid"] = id = self._message.name_error()
+        return id
 
     def _write_shortened(self, topic: str, document: Record) -> None:
         """Write an error document without most of its message, which is too large for the topic."""

@@ -32,6 +32,7 @@ class TopicAdmin:
         self._monitor = ConnectionMonitor(settings.brokers)
         self._client = make_client("AdminClient", settings.make_properties(), self._monitor)
         self._library = load_library()
+        self._ids: dict[str, str] = {}
         self._admin = import_optional("confluent_kafka.admin", EXTRA)
 
     def list_partitions(self, *topics: str) -> dict[str, int]:
@@ -63,6 +64,22 @@ class TopicAdmin:
         if name == "TOPIC_EXCEPTION":
             return KafkaFailure(f"invalid name of a topic {quote(topic)}: {error.args[0].str()}")
         return self._monitor.explain(error)
+
+    def find_id(self, topic: str) -> str:
+        """Return the UUID of a topic, or its name if the brokers give it none; it is looked up once."""
+        if topic not in self._ids:
+            self._ids[topic] = self._describe_id(topic) or topic
+        return self._ids[topic]
+
+    def _describe_id(self, topic: str) -> str | None:
+        futures = self._client.describe_topics(self._library.TopicCollection([topic]))
+        try:
+            id = futures[topic].result(CONNECT_SECONDS).topic_id
+        except self._library.KafkaException as error:
+            self._client.poll(0)
+            raise self._explain(error, topic) from error
+        bits = None if id is None else (id.get_most_significant_bits(), id.get_least_significant_bits())
+        return None if not bits or bits == (0, 0) else str(id)
 
     def read_limits(self, topics: Sequence[str]) -> dict[str, int]:
         """Return the limit of messages of each topic, in bytes; without those that the user must not know."""
