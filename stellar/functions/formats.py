@@ -204,13 +204,21 @@ class _PythonTemplate:
     decimals: list[tuple[int, float]]
 
     def fits(self, values: tuple[Any, ...]) -> bool:
-        if list(map(type, values)) != self.classes:
+        if list(map(type, values)) != self.classes and not self._fit_as_strings(values):
             return False
         for index, scale in self.decimals:
             scaled = abs(values[index]) * scale
             if not (scaled < 1e12 and not 0.499 < scaled % 1 < 0.501):
                 return False
         return True
+
+    def _fit_as_strings(self, values: tuple[Any, ...]) -> bool:
+        """Return True if values have the required classes, or are integers instead of strings."""
+        classes = self.classes
+        return len(values) == len(classes) and all(
+            value.__class__ is cls or (value.__class__ is int and cls is str)
+            for value, cls in zip(values, classes, strict=True)
+        )
 
     def render(self, values: tuple[object, ...]) -> str:
         return check_string(self.text % values)

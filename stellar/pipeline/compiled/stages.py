@@ -19,7 +19,7 @@ from stellar.pipeline.stages.enrichment_tasks import EnrichmentTask
 from stellar.pipeline.stages.fields import Assign, Step, explain_failure
 from stellar.pipeline.stages.filters import Filter
 from stellar.pipeline.stages.stellar_groups import FieldError, Group, flatten_into
-from stellar.pipeline.stages.triage import THREAT_INTEL, Triage
+from stellar.pipeline.stages.triage import MOST_SINGLE, THREAT_INTEL, Triage
 from stellar.pipeline.stages.validation import Condition, NamedCheck, Validate, ValueCheck
 from stellar.util.function_builder import FunctionBuilder, call, call_method, constant, is_none, load
 from stellar.util.memoize import memoize
@@ -206,7 +206,7 @@ def compile_triage(builder: FunctionBuilder, stage: Triage, has_metadata: bool) 
     """Triage: the stage itself is called for records that may be alerts by the fields of threat intelligence."""
     alert = builder.new_name("alert")
     with builder.block() as scored:
-        builder.evaluate(call(builder.bind(stage.score_alert, "score_alert"), load("record")))
+        _score_alert(builder, stage)
     with builder.block() as other:
         builder.assign("record", call(builder.bind(stage, "stage"), load("record")))
     with builder.block() as marked:
@@ -220,6 +220,33 @@ def compile_triage(builder: FunctionBuilder, stage: Triage, has_metadata: bool) 
     is_marked = ast.Compare(constant("is_alert"), [ast.In()], [load("record")])
     builder.add(ast.If(is_marked, marked, [ast.If(is_looked_up, other, [])]))
     return True
+
+
+def _score_alert(builder: FunctionBuilder, stage: Triage) -> None:
+    """Add the rules that an alert matches, of which few are evaluated in place."""
+    if len(stage.rules) > MOST_SINGLE or stage.list_variables({}):
+        builder.evaluate(call(builder.bind(stage.score_alert, "score_alert"), load("record")))
+        return
+    builder.assign("matches", ast.List([], ast.Load()))
+    context, fail = builder.bind(stage.context, "context"), builder.bind(stage.report_copy, "fail")
+    for rule in stage.rules:
+        complete = call(
+            builder.bind(partial(stage.complete_match, rule), "complete"), load("record"), load("record"), fail
+        )
+        with builder.block() as failed:
+            builder.evaluate(
+                call(fail, builder.bind(rule, "rule"), constant("condition"), load("error"), load("record"))
+            )
+            builder.assign("is_matched", constant(False))
+        with builder.attempt(builder.handler((StellarError, ValueError), failed)):
+            builder.assign("is_matched", _evaluate(builder, rule.matches, context))
+        with builder.if_true(load("is_matched")):
+            builder.assign("match", complete)
+            with builder.if_true(is_none(load("match"), negated=True)):  # null if its score fails
+                builder.evaluate(call_method("matches", "append", load("match")))
+    with builder.if_true(load("matches")):
+        fields = call(builder.bind(stage.make_fields, "make_fields"), load("matches"))
+        builder.evaluate(call_method("record", "update", fields))
 
 
 # -- Expressions ------------------------------------------------------------------------------------------------------

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+MOST_SINGLE = 4  # rules that are evaluated one by one, in less time than together
+
 
 # If a score is NaN, the result is NaN, as with max and min in Java
 def _maximum(scores: Sequence[float]) -> float:
@@ -179,9 +181,8 @@ class Triage:
 
     def score_alert(self, record: Record) -> None:
         """Add the score and the matching rules to an alert itself; reports have copies of it."""
-        record["is_alert"] = "true"
-        if matches := self.match_rules(record, self._report_copy):
-            record |= self._result_fields(matches)
+        if matches := self.match_rules(record, self.report_copy):
+            record |= self.make_fields(matches)
 
     def match_rules(self, record: Record, fail: FailRule | None = None) -> list[RuleMatch]:
         """Return the rules that a record matches, in their order.
@@ -205,7 +206,7 @@ class Triage:
         from stellar.language.rule_set import RuleSet  # see split_sections
 
         return [
-            (rules, RuleSet(rule.matches for rule in rules) if len(rules) > 1 else None)
+            (rules, RuleSet(rule.matches for rule in rules) if len(rules) > MOST_SINGLE else None)
             for rules in split_sections(self.rules)
         ]
 
@@ -218,7 +219,7 @@ class Triage:
             if number in failures:
                 fail(rules[number], "condition", failures[number], record)
             else:
-                yield self._complete_match(rules[number], known, record, fail)
+                yield self.complete_match(rules[number], known, record, fail)
 
     def list_variables(self, record: Record) -> Record:
         """Return the variables of rules: the fields of a record, and the configured variables."""
@@ -231,7 +232,7 @@ class Triage:
 
     def add_matches(self, record: Record, matches: list[RuleMatch]) -> Record:
         """Return an alert with the fields of the rules that it matches."""
-        return {**record, **self._result_fields(matches)} if matches else record
+        return {**record, **self.make_fields(matches)} if matches else record
 
     def compute_score(self, matches: Iterable[RuleMatch]) -> float:
         """Return the aggregate score of a record that matches these rules."""
@@ -253,9 +254,9 @@ class Triage:
         except (StellarError, ValueError) as error:
             fail(rule, "condition", error, record)
             return None
-        return self._complete_match(rule, known, record, fail)
+        return self.complete_match(rule, known, record, fail)
 
-    def _complete_match(self, rule: TriageRule, known: Record, record: Record, fail: FailRule) -> RuleMatch | None:
+    def complete_match(self, rule: TriageRule, known: Record, record: Record, fail: FailRule) -> RuleMatch | None:
         """Return the match of a rule whose condition is true; None if its score fails."""
         try:
             score = self._evaluate_score(rule, known)
@@ -290,10 +291,12 @@ class Triage:
             subject += f" {quote(shorten(text))}"
         self.report(Report(record, "triage", error, subject))
 
-    def _report_copy(self, rule: TriageRule, component: str, error: Exception, record: Record) -> None:
+    def report_copy(self, rule: TriageRule, component: str, error: Exception, record: Record) -> None:
+        """Report the failure of a rule, with a copy of the record."""
         self._report_failure(rule, component, error, dict(record))
 
-    def _result_fields(self, matches: list[RuleMatch]) -> Record:
+    def make_fields(self, matches: list[RuleMatch]) -> Record:
+        """Return the fields that an alert gets for the rules that it matches."""
         score = self.compute_score(matches)
         result: Record = {self.score_field: score}
         if self.level_field:
