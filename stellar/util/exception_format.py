@@ -18,6 +18,8 @@ _CONTEXT = "\nDuring handling of the above exception, another exception occurred
 # Exceptions to which Python adds suggestions or other lines
 _SPECIAL = (SyntaxError, NameError, AttributeError, ImportError, BaseExceptionGroup)
 
+_SPECIAL_NAME = "(special)"
+_names: dict[type[BaseException], str] = {}
 # The formatted frames, with their code objects, by the ids of these and the instructions. The objects are referred to,
 # as otherwise their ids could be reused
 _stacks: dict[tuple[int, ...], tuple[list[CodeType], str]] = {}
@@ -30,9 +32,10 @@ def format_exception(error: BaseException) -> str:
     current: BaseException | None = error
     while current is not None:
         seen.add(id(current))
-        if isinstance(current, _SPECIAL) or hasattr(current, "__notes__"):
+        name = _names.get(type(current)) or _find_name(type(current))
+        if name is _SPECIAL_NAME or hasattr(current, "__notes__"):
             return "".join(traceback.format_exception(error))
-        parts.append(_format_one(current))
+        parts.append(_format_one(current, name))
         before, link = current.__cause__, _CAUSE
         if before is None and not current.__suppress_context__:
             before, link = current.__context__, _CONTEXT
@@ -44,11 +47,17 @@ def format_exception(error: BaseException) -> str:
     return "".join(reversed(parts))
 
 
-def _format_one(error: BaseException) -> str:
+def _find_name(cls: type[BaseException]) -> str:
+    """Return the name of a class as Python prints it."""
+    name = cls.__qualname__ if cls.__module__ in ("__main__", "builtins") else f"{cls.__module__}.{cls.__qualname__}"
+    if len(_names) >= MOST_STACKS:
+        _names.clear()
+    _names[cls] = name = _SPECIAL_NAME if issubclass(cls, _SPECIAL) else name
+    return name
+
+
+def _format_one(error: BaseException, name: str) -> str:
     """Return an exception and its stack, without the exceptions before it."""
-    module, name = type(error).__module__, type(error).__qualname__
-    if module not in ("__main__", "builtins"):
-        name = f"{module}.{name}"
     try:
         message = str(error)
     except Exception:  # noqa: BLE001 (as Python does, for a class whose messages fail)
