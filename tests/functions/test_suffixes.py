@@ -42,3 +42,7 @@ def test_the_whole_list_is_used_for_many_top_level_domains() -> None:
     assert len(domains) > FEW_DOMAINS
     assert [public_suffix(domain) for domain in domains] == [domain.partition(".")[2] for domain in domains]
     assert len(suffixes._lists) == FEW_DOMAINS
+
+
+def test_the_case_of_a_domain_does_not_matter() -> None:
+    assert public_suffix("WWW.Example.CO.UK") == "co.uk"

@@ -17,8 +17,8 @@ _lists: dict[str, PublicSuffixList] = {}
 
 
 def public_suffix(domain: str) -> str | None:
-    """Return the public suffix of a lowercase domain, or None if its last label is unknown."""
-    suffix: str | None = _find_list(domain.rpartition(".")[2]).publicsuffix(domain)
+    """Return the public suffix of a domain in lowercase, or None if its last label is unknown."""
+    suffix: str | None = _find_list(domain.rpartition(".")[2].lower()).publicsuffix(domain)
     return suffix
 
 
