@@ -9,6 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from stellar.language.inline import describe_forms
+from stellar.language.library import kind
 from stellar.util.file_digests import digest_files, list_sources
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def language_fingerprint() -> str:
     """
     language = os.path.dirname(__file__)
     java = os.path.join(os.path.dirname(language), "java")
-    return digest_files([*list_sources(language), *list_sources(java)])
+    return digest_files(list_sources(language, os.path.join(language, "compiler"), java))
 
 
 def function_fingerprint(function: Function) -> str | None:
@@ -46,9 +47,18 @@ def function_fingerprint(function: Function) -> str | None:
         describe_forms(function.inline),
         function.needs_context,
         repr(function.returns),
-        [(each.kind, each.optional, each.repeated, each.name) for each in function.parameters],
+        _describe_parameters(function),
     )
     return content + hashlib.sha256(repr(declaration).encode(errors="surrogatepass")).hexdigest()[:16]
+
+
+def _describe_parameters(function: Function) -> list[tuple[object, ...]]:
+    """Return what compiled code depends on of each parameter, without reading the docstring."""
+    parameters, hints = function.signature
+    return [
+        (each.name, each.kind.name, each.default is each.empty, kind(hints.get(each.name, object)))
+        for each in parameters
+    ]
 
 
 def _digest_module(name: str) -> str | None:

@@ -227,7 +227,8 @@ class Function:
         return self.needs_context and not self.blocks
 
     @cached_property
-    def _signature(self) -> tuple[list[inspect.Parameter], dict[str, Any]]:
+    def signature(self) -> tuple[list[inspect.Parameter], dict[str, Any]]:
+        """The parameters of the implementation, and the annotations by their names."""
         return list(inspect.signature(self.implementation).parameters.values()), typing.get_type_hints(
             self.implementation
         )
@@ -235,13 +236,13 @@ class Function:
     @cached_property
     def needs_context(self) -> bool:
         """True if the context is passed before the arguments."""
-        parameters, hints = self._signature
+        parameters, hints = self.signature
         return bool(parameters) and hints.get(parameters[0].name) is Context
 
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
         """The parameters, without the context."""
-        parameters, hints = self._signature
+        parameters, hints = self.signature
         descriptions = self.help.parameters
         return tuple(
             Parameter(
@@ -267,7 +268,7 @@ class Function:
     @cached_property
     def returns(self) -> Any:
         """The annotation of its result, such as `bool` or `str | None`."""
-        return self._signature[1].get("return", object)
+        return self.signature[1].get("return", object)
 
     @cached_property
     def returns_scalar(self) -> bool:

@@ -19,12 +19,14 @@ def digest_files(files: Iterable[str]) -> str:
     return digest.hexdigest()[:_LENGTH]
 
 
-def list_sources(directory: str) -> list[str]:
-    """Return the Python files in a directory and below, sorted."""
-    found = (
-        os.path.join(parent, name) for parent, _, names in os.walk(directory) for name in names if name.endswith(".py")
-    )
-    return sorted(found)
+def list_sources(*directories: str) -> list[str]:
+    """Return the Python files in directories, sorted; none of a package that is in an archive."""
+    return [
+        os.path.join(directory, name)
+        for directory in filter(os.path.isdir, directories)
+        for name in sorted(os.listdir(directory))
+        if name.endswith(".py")
+    ]
 
 
 def find_package_file(package: str, name: str) -> list[str]:
