@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from stellar.java.regex import TIMEOUT_MS, InvalidPattern, compile_pattern, is_full_match
@@ -39,7 +39,7 @@ class TopicPattern:
     """The topics that a sensor reads: one name, or a regular expression between slashes."""
 
     text: str
-    pattern: Any = None
+    pattern: Any = field(default=None, compare=False)  # equal expressions are compiled to unequal objects
 
     def matches(self, topic: str) -> bool:
         """Return True if a topic is read. One for which the pattern takes too long is not read, with a warning."""

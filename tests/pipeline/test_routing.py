@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import regex
 
 from stellar.language.errors import ConfigError
 from stellar.pipeline.build import build_group
 from stellar.pipeline.cli import main
 from stellar.pipeline.config.loading import load_config
 from stellar.pipeline.records import Forward, Raw, Record, Rejected, to_json_bytes
-from stellar.pipeline.routing import MOST_HOPS, PipelineGroup, RouteByField
+from stellar.pipeline.routing import MOST_HOPS, PipelineGroup, RouteByField, TopicPattern
 from stellar.pipeline.run import Counts, run_pipeline
 
 # The parser that all lines reach first: the kind of a line becomes its topic
@@ -190,3 +191,9 @@ def test_the_command_sends_input_to_a_topic(tmp_path: Path, capsys: pytest.Captu
     where = ["--config", str(config), "--sensor", "router,database", "--topic", "db-1"]
     assert main(["run", *where, "--quiet", str(path)]) == 0
     assert json.loads(capsys.readouterr().out)["user"] == "root"
+
+
+def test_patterns_of_topics_are_equal_if_their_expressions_are() -> None:
+    one, other = (TopicPattern("/a.*/", regex.compile("a.*", cache_pattern=False)) for _ in range(2))
+    assert (one.pattern == other.pattern, one == other) == (False, True)
+    assert one != TopicPattern("/b.*/", one.pattern)

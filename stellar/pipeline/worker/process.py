@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -96,12 +96,33 @@ def _follow(
         zookeeper,
         partial(_load_snapshot, loader),
         root=location.topology,
-        connect=lambda group, configs: connector.connect(group, configs[0]),
+        connect=_ConnectSamePlan(loader, connector, options.spout).connect,
         report=_print,
         inform=_ignore if options.quiet else _print,
     )
     stack.enter_context(live)
     return live.configs, live.pipeline
+
+
+@dataclass
+class _ConnectSamePlan:
+    """Connects changed pipelines, and rejects those that need other topics, targets or clients than the worker has."""
+
+    loader: WorkerLoader
+    connector: ServiceConnector
+    spout: Mapping[str, Any] | None
+    plan: WorkerPlan | None = None
+
+    def connect(self, group: Any, configs: Sequence[SensorConfig]) -> None:
+        """Connect pipelines. Raises ConfigError or ValueError to reject them."""
+        plan = self.loader.plan(configs, self.spout)
+        if self.plan not in (None, plan):
+            raise ValueError(
+                "changed topics, targets or properties of clients take effect when the worker is restarted, and so do "
+                "all changes that come with them"
+            )
+        self.connector.connect(group, configs[0])
+        self.plan = plan
 
 
 def _load_snapshot(loader: WorkerLoader, snapshot: ConfigurationSnapshot) -> Any:

@@ -101,9 +101,9 @@ def test_a_worker_follows_its_configuration_in_zookeeper(
 ) -> None:
     source, out = topics.create("in"), topics.create("out")
 
-    def push(value: str) -> None:
+    def push(value: str, topic: str = source) -> None:
         step = {"transformation": "STELLAR", "output": ["v"], "config": {"v": value}}
-        parser = {"parserClassName": "JSONMap", "sensorTopic": source, "fieldTransformations": [step]}
+        parser = {"parserClassName": "JSONMap", "sensorTopic": topic, "fieldTransformations": [step]}
         (tmp_path / "c" / "parsers").mkdir(parents=True, exist_ok=True)
         (tmp_path / "c" / "parsers" / "s.json").write_text(json.dumps(parser))
         assert zk_load_configs(["-m", "PUSH", "-i", str(tmp_path / "c"), "-z", quorum]) == 0
@@ -121,6 +121,11 @@ def test_a_worker_follows_its_configuration_in_zookeeper(
     assert send_and_read() == "first"
     push("'second'")
     wait_for(lambda: send_and_read() == "second", "the new configuration")
+    push("'third'", "another.topic")
+    wait_for(lambda: "take effect when the worker is restarted" in worker.printed, "the rejection")
+    assert send_and_read() == "second"
+    push("'fourth'")
+    wait_for(lambda: send_and_read() == "fourth", "the corrected configuration")
     assert "lines read" in worker.stop()
 
 
