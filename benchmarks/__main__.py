@@ -25,6 +25,7 @@ from benchmarks.registry import registry
 from benchmarks.report import findings
 from benchmarks.rule_sets import rule_sets
 from benchmarks.startup import startup
+from benchmarks.workers import workers
 
 Peers = dict[str, Compile | None]
 
@@ -37,6 +38,7 @@ GROUPS: dict[str, tuple[Callable[[Peers, float], GroupResult], float, float]] = 
     "parsers": (parsers, 0.4, 0.08),
     "pipeline": (pipeline, 1.5, 0.3),
     "rulesets": (rule_sets, 0.4, 0.08),
+    "workers": (lambda peers, rounds: workers(peers, int(rounds)), 5, 2),
     "columns": (columns, 2, 0.5),
     "models": (models, 2, 1),
     "registry": (lambda peers, changes: registry(peers, int(changes)), 200, 50),
