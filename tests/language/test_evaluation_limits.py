@@ -280,6 +280,28 @@ def _measure_or_limit(measure, value, few):
         return str(error)
 
 
+@pytest.mark.parametrize(
+    ("value", "limit"),
+    [
+        ([nest(3), nest(5)], "levels"),
+        ([["a" * 11]], "characters"),
+        ([[1] * 11], "items"),
+        ([[1] * 5, [1] * 5], "items"),
+    ],
+)
+def test_a_value_of_many_lists_exceeds_each_limit(value, limit):
+    with pytest.raises(LimitExceeded, match=limit):
+        limits._measure_shared(value, SimpleNamespace(items=10, levels=4, characters=10))
+
+
+def test_a_list_that_occurs_again_counts_with_the_levels_there():
+    shared = nest(3)
+    few = SimpleNamespace(items=100, levels=4, characters=100)
+    assert limits._measure_shared([shared, shared], few) == 6
+    with pytest.raises(LimitExceeded, match="levels"):
+        limits._measure_shared([shared, [[shared]]], few)
+
+
 def test_work_on_shared_values_is_bounded_by_their_lists():
     reads = 0
 
