@@ -10,6 +10,7 @@ json_lines    JSON lines read by Polars, if that loses nothing
 translated    columns of an expression, with the rows for which their values hold
 translate     expressions as expressions of Polars
 functions     functions as expressions of Polars
+distinct      calls of functions on one field, for its distinct values
 evaluation    evaluation of columns, of the remaining rows one by one, and the comparison of a sample
 """
 

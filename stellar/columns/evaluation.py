@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from stellar.columns.distinct import DistinctCalls
 from stellar.columns.records import RecordColumns, make_series
 from stellar.columns.translate import Translator
 from stellar.columns.translated import DTYPES, ColumnType, Translated, unknown
@@ -102,8 +103,8 @@ def evaluate_all(
         name: each if isinstance(each, Expression) else compile_expression(each, library=library)
         for name, each in expressions.items()
     }
-    columns = _translate_all(records, compiled)
-    computed = _compute(records, columns)
+    frame, columns = _translate_all(records, compiled, context)
+    computed = _compute(frame, records.height, columns)
     sampled = _choose_sample(records, compiled.values(), sample)
     return {
         name: _Evaluation(records, expression, context, sampled).complete(*computed[name], name)
@@ -121,14 +122,19 @@ def _choose_sample(records: RecordColumns, expressions: Iterable[Expression], si
 # -- In columns -------------------------------------------------------------------------------------------------------
 
 
-def _translate_all(records: RecordColumns, expressions: Mapping[str, Expression]) -> dict[str, Translated]:
+def _translate_all(
+    records: RecordColumns, expressions: Mapping[str, Expression], context: Context
+) -> tuple[pl.DataFrame, dict[str, Translated]]:
+    """Return the translations of expressions, and the frame with all columns that these read."""
     read = {name for expression in expressions.values() for name in expression.variables}
     fields = _describe_fields(records.frame, [name for name in records.frame.columns if name in read])
     untyped = frozenset(records.others)
-    return {
-        name: _require_boolean(Translator(fields, untyped, each.library).translate(each.tree), each.predicate)
-        for name, each in expressions.items()
-    }
+    distinct = DistinctCalls(records.frame, context)
+    columns = {}
+    for name, each in expressions.items():
+        translator = Translator(fields, untyped, each.library, distinct.translate(each))
+        columns[name] = _require_boolean(translator.translate(each.tree), each.predicate)
+    return distinct.frame, columns
 
 
 def _require_boolean(column: Translated, is_predicate: bool) -> Translated:
@@ -155,23 +161,23 @@ def _describe_fields(frame: pl.DataFrame, names: Sequence[str]) -> dict[str, Tra
 
 
 def _compute(
-    records: RecordColumns, columns: Mapping[str, Translated]
+    frame: pl.DataFrame, height: int, columns: Mapping[str, Translated]
 ) -> dict[str, tuple[pl.Series | None, Sequence[int]]]:
     """Return the values and the open rows of each column; no values if all rows are open."""
-    every = range(records.height)
+    every = range(height)
     found: dict[str, tuple[pl.Series | None, Sequence[int]]] = dict.fromkeys(columns, (None, every))
-    if len(every) < _FEWEST_ROWS or not records.frame.width:
+    if len(every) < _FEWEST_ROWS or not frame.width:
         return found
     translated = {str(number): name for number, (name, each) in enumerate(columns.items()) if each.open is not True}
     if not translated:
         return found
-    selected = [pl.int_range(records.height).alias(_COUNT)]  # gives constants the height
+    selected = [pl.int_range(height).alias(_COUNT)]  # gives constants the height
     for key, name in translated.items():
         column = columns[name]
         selected.append(column.value.cast(DTYPES[column.kind]).alias(key))
         if not isinstance(column.open, bool):
             selected.append(column.open.alias(f"open {key}"))
-    computed = records.frame.lazy().select(selected).collect(optimizations=_OPTIMIZATIONS)
+    computed = frame.lazy().select(selected).collect(optimizations=_OPTIMIZATIONS)
     for key, name in translated.items():
         is_open = computed[f"open {key}"] if f"open {key}" in computed.columns else None
         found[name] = computed[key], () if is_open is None else is_open.arg_true().to_list()

@@ -32,6 +32,7 @@ from stellar.columns.translated import (
 from stellar.java.integers import LONG_MAX, LONG_MIN
 from stellar.language import nodes as n
 from stellar.language.library import Library
+from stellar.language.source import Span
 from stellar.util.optional_imports import import_optional
 
 if TYPE_CHECKING:
@@ -50,12 +51,20 @@ class Translator:
 
     fields: the columns of fields; a field without one is null, unless it is in `untyped`
     untyped: the fields whose values have several types
+    calls: the columns of calls, by their source locations
     """
 
-    def __init__(self, fields: Mapping[str, Translated], untyped: frozenset[str], library: Library) -> None:
+    def __init__(
+        self,
+        fields: Mapping[str, Translated],
+        untyped: frozenset[str],
+        library: Library,
+        calls: Mapping[Span, Translated],
+    ) -> None:
         self._fields = fields
         self._untyped = untyped
         self._library = library
+        self._calls = calls
         self._depth = self._divisions = 0
 
     def translate(self, node: n.Expr) -> Translated:
@@ -171,6 +180,8 @@ class Translator:
         return boolean(found.fill_null(False), item.open, text.open)
 
     def _call(self, node: n.Call) -> Translated:
+        if (column := self._calls.get(node.span)) is not None:
+            return column
         function = self._library.get(node.name)
         if function is None or not function.pure:
             return unknown()

@@ -16,6 +16,7 @@ import pytest
 import stellar
 from stellar.columns import RecordColumns, evaluate, evaluate_all, read_records
 from stellar.columns import functions as translations
+from stellar.columns.evaluation import are_same
 from stellar.columns.translate import MAX_DEPTH, MAX_DIVISIONS, MAX_OPERANDS
 from stellar.functions import LIBRARY, strings
 from stellar.language.errors import EvaluationError, ParseError
@@ -146,6 +147,69 @@ def test_an_error_in_a_row_that_was_translated_is_reported(
     result = evaluate_all(FRAME, {"": "STARTS_WITH(port, 'a')"})[""]
     assert list(result.failures) == [0, 1, 3]
     assert "row 0 is true in columns, but STARTS_WITH expected a string" in caplog.text
+
+
+MANY = pl.DataFrame(
+    {
+        "host": ["a.example", "b.example", None, "5"] * 25,
+        "n": [1, 2, 0, None] * 25,
+        "x": [0.0, -0.0, 1.5, None] * 25,
+        "id": [f"{number}" for number in range(100)],
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("expression", "evaluated", "failed"),
+    [
+        ("REGEXP_MATCH(host, 'a.*')", 0, 0),
+        ("TO_INTEGER(host)", 0, 0),
+        ("TO_INTEGER(host) + n", 0, 0),
+        ("SUBSTRING(host, n)", 100, 0),
+        ("JOIN([TO_UPPER(host), 'x'], '-')", 0, 0),
+        ("SPLIT(host, '.')", 100, 0),
+        ("ABS(6 / n)", 50, 50),
+        ("TO_DOUBLE(host) == 'a'", 0, 0),
+        ("TO_INTEGER(JOIN([host, 'x'], ''))", 0, 0),
+        ("ABS(x)", 100, 0),
+        ("MAP([n], x -> REGEXP_MATCH(host, 'a.*'))", 100, 0),
+    ],
+)
+def test_a_call_on_one_field_is_evaluated_for_its_distinct_values(expression: str, evaluated: int, failed: int) -> None:
+    result = evaluate_all(MANY, {"": expression}, sample=0)[""]
+    assert (result.evaluated, len(result.failures)) == (evaluated, failed)
+    compiled = stellar.compile(expression)
+    for row, record in enumerate(MANY.iter_rows(named=True)):
+        if row not in result.failures:
+            assert are_same(result.values[row], compiled(record)), record
+
+
+def test_a_call_on_a_field_with_many_values_is_evaluated_one_by_one() -> None:
+    assert evaluate_all(MANY, {"": "REGEXP_MATCH(id, '5')"})[""].evaluated == 100
+
+
+def test_a_function_that_is_not_pure_is_evaluated_for_each_record() -> None:
+    calls = []
+
+    @stellar_function("COUNT_CALLS")
+    def count_calls(text: str | None) -> int:
+        """Return the number of calls.
+
+        text: A string
+        returns: The number
+        """
+        calls.append(text)
+        return len(calls)
+
+    library = Library.of(LIBRARY, count_calls)
+    assert evaluate(MANY, "COUNT_CALLS(host)", library=library).to_list() == list(range(1, 101))
+
+
+def test_a_long_chain_is_evaluated_one_by_one() -> None:
+    chain = " + ".join(["ABS(n)", *["1"] * 5000])
+    result = evaluate_all(MANY, {"": chain})[""]
+    assert result.values[0] == 5001
+    assert result.evaluated == 100
 
 
 # -- Sources ----------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from stellar.columns.evaluation import are_same
 from stellar.language.errors import EvaluationError, StellarError
 from stellar.language.expression import compile as compile_expression
 
-SEEDS, TABLES, EXPRESSIONS, ROWS = 4, 12, 60, 30
+SEEDS, TABLES, EXPRESSIONS, ROWS = 4, 12, 60, 40
 
 VALUES: dict[str, tuple[Any, ...]] = {
     "i": (0, 1, -1, 2, 7, -7, 22, 1024),
@@ -61,6 +61,20 @@ def make_expression(rnd: random.Random, depth: int) -> str:
             return f"(-{make()})"
         case 11:
             return f"match {{ {make()} => {make()}, {make()} => {make()}, default => {make()} }}"
+    if rnd.random() < 0.4:
+        field = rnd.choice(NAMES)
+        return rnd.choice(
+            (
+                f"REGEXP_MATCH({field}, '[a-c]+')",
+                f"TO_INTEGER({field})",
+                f"SUBSTRING({field}, 0, 2)",
+                f"IS_IP({field})",
+                f"SPLIT({field}, 'b')",
+                f"ABS({field} / 2)",
+                f"GET_FIRST(MAP([1, 2], x -> x + {field}))",
+                f"TO_UPPER(JOIN([{field}, 'x'], '-'))",
+            )
+        )
     name = rnd.choice(
         ("TO_UPPER", "TO_LOWER", "TRIM", "LENGTH", "IS_EMPTY", "TO_STRING", "STARTS_WITH", "ENDS_WITH", "ABS")
     )
