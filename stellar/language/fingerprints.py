@@ -9,7 +9,6 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from stellar.language.inline import describe_forms
-from stellar.language.library import kind
 from stellar.util.file_digests import digest_files, list_sources
 
 if TYPE_CHECKING:
@@ -47,18 +46,9 @@ def function_fingerprint(function: Function) -> str | None:
         describe_forms(function.inline),
         function.needs_context,
         repr(function.returns),
-        _describe_parameters(function),
+        function.describe_parameters(),
     )
     return content + hashlib.sha256(repr(declaration).encode(errors="surrogatepass")).hexdigest()[:16]
-
-
-def _describe_parameters(function: Function) -> list[tuple[object, ...]]:
-    """Return what compiled code depends on of each parameter, without reading the docstring."""
-    parameters, hints = function.signature
-    return [
-        (each.name, each.kind.name, each.default is each.empty, kind(hints.get(each.name, object)))
-        for each in parameters
-    ]
 
 
 def _digest_module(name: str) -> str | None:

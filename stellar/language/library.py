@@ -227,7 +227,7 @@ class Function:
         return self.needs_context and not self.blocks
 
     @cached_property
-    def signature(self) -> tuple[list[inspect.Parameter], dict[str, Any]]:
+    def _signature(self) -> tuple[list[inspect.Parameter], dict[str, Any]]:
         """The parameters of the implementation, and the annotations by their names."""
         return list(inspect.signature(self.implementation).parameters.values()), typing.get_type_hints(
             self.implementation
@@ -236,13 +236,13 @@ class Function:
     @cached_property
     def needs_context(self) -> bool:
         """True if the context is passed before the arguments."""
-        parameters, hints = self.signature
+        parameters, hints = self._signature
         return bool(parameters) and hints.get(parameters[0].name) is Context
 
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
         """The parameters, without the context."""
-        parameters, hints = self.signature
+        parameters, hints = self._signature
         descriptions = self.help.parameters
         return tuple(
             Parameter(
@@ -254,6 +254,14 @@ class Function:
             )
             for parameter in parameters[self.needs_context :]
         )
+
+    def describe_parameters(self) -> list[tuple[object, ...]]:
+        """Return what compiled code depends on of each parameter, without reading the docstring."""
+        parameters, hints = self._signature
+        return [
+            (each.name, each.kind.name, each.default is each.empty, kind(hints.get(each.name, object)))
+            for each in parameters
+        ]
 
     @cached_property
     def required(self) -> int:
@@ -268,7 +276,7 @@ class Function:
     @cached_property
     def returns(self) -> Any:
         """The annotation of its result, such as `bool` or `str | None`."""
-        return self.signature[1].get("return", object)
+        return self._signature[1].get("return", object)
 
     @cached_property
     def returns_scalar(self) -> bool:
