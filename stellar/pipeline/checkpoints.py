@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 
 from stellar.pipeline.connectors.lines import LineBatch
@@ -19,15 +20,22 @@ class Checkpoints:
 
     state: the state, as stored last; the position in each file advances by the batches that are committed
     counts: the counts of the run, which continue those of the state
+    complete: returns a context manager in which interrupts wait, so that documents are not visible without their state
     """
 
     def __init__(
-        self, sinks: Sinks, state: RunState, counts: Counts, clock: Callable[[], float] = time.monotonic
+        self,
+        sinks: Sinks,
+        state: RunState,
+        counts: Counts,
+        clock: Callable[[], float] = time.monotonic,
+        complete: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._sinks = sinks
         self._state = state
         self._counts = counts
         self._clock = clock
+        self._complete = complete
         self._next = clock() + SECONDS_BETWEEN
         self._is_current = True
         self._restore_counts(state)
@@ -42,10 +50,11 @@ class Checkpoints:
 
     def save(self) -> None:
         """Store all documents, positions and counts. Raises OSError."""
-        self._state.counts = asdict(self._counts)
-        self._sinks.save(self._state)
-        self._is_current = True
-        self._next = self._clock() + SECONDS_BETWEEN
+        with self._complete():
+            self._state.counts = asdict(self._counts)
+            self._sinks.save(self._state)
+            self._is_current = True
+            self._next = self._clock() + SECONDS_BETWEEN
 
     def __enter__(self) -> Checkpoints:
         return self

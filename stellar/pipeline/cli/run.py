@@ -6,9 +6,8 @@ import argparse
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
@@ -35,6 +34,7 @@ from stellar.pipeline.routing import PipelineGroup
 from stellar.pipeline.run import Counts, run_batches
 from stellar.pipeline.services import add_registry_options
 from stellar.util.abbreviate import escape
+from stellar.util.interrupts import Interrupts
 from stellar.util.program_cache import save_cache
 
 if TYPE_CHECKING:
@@ -122,10 +122,15 @@ def run(options: argparse.Namespace) -> int:
         stack.callback(messages.reset)  # before the display ends
         errors = sinks.open(options.errors, "errors", choose) if options.errors else _FailureSummary(screen)
         profiles = _open_profiles(configs[0], sink, errors)
-        checkpoints = Checkpoints(sinks, state, counts) if options.resume or options.follow else None
+        interrupts = Interrupts()
+        checkpoints = (
+            Checkpoints(sinks, state, counts, complete=interrupts.complete)
+            if options.resume or options.follow
+            else None
+        )
         source = screen.track(_read(patterns, files, state, options))
         try:
-            with checkpoints or nullcontext(), interrupt_on_termination(options.follow):
+            with interrupts.handle(*_list_signals(options)), checkpoints or nullcontext():
                 commit = checkpoints.commit if checkpoints is not None else _ignore
                 process(source, profiles or sink, errors, counts, commit)
             _finish_profiles(profiles, screen, options)
@@ -244,17 +249,9 @@ def _check_options(options: argparse.Namespace, config: SensorConfig, files: Seq
         )
 
 
-@contextmanager
-def interrupt_on_termination(enabled: bool) -> Iterator[None]:
-    """Raise KeyboardInterrupt for SIGTERM, as for Ctrl-C."""
-    if not enabled or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _list_signals(options: argparse.Namespace) -> list[signal.Signals]:
+    """Return the signals that end the run after what it has read was stored."""
+    return [signal.SIGINT, *([signal.SIGTERM] if options.follow else [])]
 
 
 def open_state(options: argparse.Namespace, sinks: Sinks, sensor: str) -> RunState:
