@@ -98,7 +98,11 @@ class Commits:
     def note_delivery(self, position: TopicPosition) -> None:
         """Note that the outcomes of a message were passed to the targets."""
         self._find(position.topic).note_delivery(position)
-        if time.monotonic() >= self._next_stay:  # one batch takes long
+        self.stay_in_time()
+
+    def stay_in_time(self) -> None:
+        """Remain a member of all groups if messages were read long ago, because one batch takes long."""
+        if time.monotonic() >= self._next_stay:
             self.stay()
 
     def stay(self) -> None:
@@ -126,7 +130,11 @@ class Commits:
 
 @dataclass(frozen=True)
 class WorkerLoop(DeliveryLoop):
-    """The loop over the messages of topics, and its targets."""
+    """The loop over the messages of topics, one after the other.
+
+    A message is delivered before the next one is read, so the source of messages notes deliveries. Partitions move to
+    other workers only while messages are read.
+    """
 
     commits: Commits = field(kw_only=True)
     targets: Targets = field(kw_only=True)
@@ -148,20 +156,50 @@ class WorkerLoop(DeliveryLoop):
         while not self.stop.requested:
             found = False
             for reader in readers:
-                for raw in reader.read(0 if found else wait / len(readers)):
-                    found = True
-                    yield raw
+                messages = reader.read(0 if found else wait / len(readers))
                 self.commits.note_poll()
+                found = found or bool(messages)
+                yield from self._pass_on(reader, messages)
                 yield _PAUSE
             wait = _SHORTEST_POLL if found else min(2 * wait, _LONGEST_POLL)
+
+    def _pass_on(self, reader: TopicReader, messages: Sequence[Raw]) -> Iterator[Raw]:
+        """Yield messages, and note that each was delivered."""
+        owns, begin, note = reader.owns, self.targets.begin, reader.note_delivery
+        for number, raw in enumerate(messages):
+            position = raw.position
+            if position is not None and owns(position):
+                begin(position)
+                yield raw
+                note(position)
+                if not number & _EACH_64TH:
+                    self.commits.stay_in_time()
+
+    def _deliver_one(self, outcome: Outcome, raw: Raw) -> None:
+        super()._deliver_one(outcome, raw)
+        self.targets.finish_record()
+
+    def forward(self, outcome: Forward, raw: Raw) -> Rejected | None:
+        """Write a record to a topic that this worker does not read."""
+        return self.targets.forward(outcome, raw)
+
+
+_EACH_64TH = 63
+
+
+@dataclass(frozen=True)
+class ConcurrentWorkerLoop(WorkerLoop):
+    """The loop over the messages of topics, of which many are processed at once.
+
+    A message may belong to another worker when it has been processed. Then it is not delivered.
+    """
+
+    def _pass_on(self, reader: TopicReader, messages: Sequence[Raw]) -> Iterator[Raw]:
+        return iter(messages)
 
     def deliver(self, raw: Raw, processed: Iterable[tuple[Outcome, list[Report]]]) -> None:
         """Deliver the outcomes of a message, unless its partition was assigned to another worker meanwhile."""
         if raw.position is not None and self.commits.owns(raw.position):
             self.targets.begin(raw.position)
-            super().deliver(raw, self.targets.number_outcomes(processed))
+            super().deliver(raw, processed)
             self.commits.note_delivery(raw.position)
-
-    def forward(self, outcome: Forward, raw: Raw) -> Rejected | None:
-        """Write a record to a topic that this worker does not read."""
-        return self.targets.forward(outcome, raw)

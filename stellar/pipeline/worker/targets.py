@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,11 +18,9 @@ from stellar.pipeline.connectors.sinks import STANDARD_OUTPUT, Sink, Sinks, is_d
 from stellar.pipeline.records import (
     Failure,
     Forward,
-    Outcome,
     Raw,
     Record,
     Rejected,
-    Report,
     TopicPosition,
     make_error_document,
 )
@@ -33,7 +31,6 @@ from stellar.util.abbreviate import abbreviate, quote
 log = logging.getLogger(__name__)
 
 TOPIC_PREFIX = "topic:"
-Processed = tuple[Outcome, list[Report]]
 _SHOWN_CHARACTERS = (4096, 200)
 
 
@@ -64,19 +61,13 @@ class Targets:
         self._position = position
         if position.document_id is not None:
             self._message = MessageIds((position.document_id,))
-        elif self._ids is not None:
-            self._message = self._ids.of(position)
+        else:
+            self._message = None if self._ids is None else self._ids.of(position)
 
-    def number_outcomes(self, processed: Iterable[Processed]) -> Iterable[Processed]:
-        """Yield the outcomes of the message, and continue with the next record after each."""
-        if self._message is None:
-            return processed
-        return self._number(processed, self._message)
-
-    def _number(self, processed: Iterable[Processed], message: MessageIds) -> Iterator[Processed]:
-        for each in processed:
-            yield each
-            message.finish_record()
+    def finish_record(self) -> None:
+        """Continue with the next record of the message."""
+        if self._message is not None:
+            self._message.finish_record()
 
     def use_topics(self, writer: TopicWriter) -> None:
         """Set the client that writes to topics."""

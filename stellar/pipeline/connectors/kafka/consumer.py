@@ -66,6 +66,7 @@ class TopicReader:
     topics: the names of the topics that are read now
     acknowledge: called before offsets are committed because a partition moves to another member; it returns when all
         documents so far are stored, or raises OSError
+    reads_times: True to read the times of messages, also of those that have none in a header
 
     All methods are called from one thread.
     """
@@ -77,8 +78,11 @@ class TopicReader:
         topic: Topics,
         acknowledge: Callable[[], None],
         properties: dict[str, Any] | None = None,
+        *,
+        reads_times: bool = False,
     ) -> None:
         self.group = group
+        self._reads_times = reads_times
         self.topics: frozenset[str] = frozenset()
         self._topic = topic
         self._next_look = 0.0
@@ -147,20 +151,17 @@ class TopicReader:
             self._handle(error, message.topic())
             return None
         topic, partition = message.topic(), message.partition()
-        kind, stamp = message.timestamp()
         headers = message.headers()
         id, sent = (None, None) if headers is None else _read_headers(headers)
-        position = TopicPosition(
-            topic,
-            partition,
-            message.offset(),
-            sent or (stamp if kind else None),
-            id,
-            self._assignments.get((topic, partition), 0),
-        )
+        if sent is None and self._reads_times:
+            kind, stamp = message.timestamp()
+            sent = stamp if kind else None
+        assignment = self._assignments.get((topic, partition), 0)
+        position = TopicPosition(topic, partition, message.offset(), sent, id, assignment)
         value = message.value()
-        error = None if value is not None else ValueError("message has no value")
-        return Raw(value or b"", topic, None, message.key(), topic, error, position)
+        if value is None:
+            return Raw(b"", topic, None, message.key(), topic, ValueError("message has no value"), position)
+        return Raw(value, topic, None, message.key(), topic, None, position)
 
     def _handle(self, error: Any, topic: str | None) -> None:
         """Handle an event that is not a message. Raises KafkaFailure for one that does not pass by itself."""

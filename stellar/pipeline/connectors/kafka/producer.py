@@ -29,6 +29,7 @@ _WAIT_SECONDS = 0.5
 _UNKNOWN_SECONDS = 10.0
 _MOST_TOPICS = 1000
 _NO_LIMIT = 1 << 62
+_MESSAGES_BETWEEN_POLLS = 100
 _FRAME_BYTES = 200  # of a message with headers, and of a batch
 _BATCH_BYTES = 1_000_000
 _Headers = list[tuple[str, str]]
@@ -77,6 +78,7 @@ class TopicWriter:
         self._monitor = ConnectionMonitor(settings.brokers)
         self._limits = dict(limits or {})
         own = settings.make_properties(_DEFAULTS, _limit_sizes(self._limits), properties or {}, _REQUIRED)
+        own["on_delivery"] = self._note_failure
         self._producer = make_client("Producer", own, self._monitor)
         self._exception = load_library().KafkaException
         self._reject = reject
@@ -84,6 +86,7 @@ class TopicWriter:
         self._spreads = spreads
         self._rejected: list[tuple[str, bytes, str]] = []
         self._failure: KafkaFailure | None = None
+        self._since_poll = 0
         self._partitions: dict[str, int] = {}
         self._unknown: dict[str, float] = {}
 
@@ -122,13 +125,19 @@ class TopicWriter:
             self._producer.poll(_WAIT_SECONDS)
             self._handle_reports()
             self.stay()
-        self._producer.poll(0)
-        self._handle_reports()
+        self._since_poll += 1
+        if self._since_poll >= _MESSAGES_BETWEEN_POLLS:
+            self._since_poll = 0
+            self._producer.poll(0)
+            self._handle_reports()
 
     def _produce(self, topic: str, value: bytes, partition: int, headers: _Headers | None) -> bool:
         """Add a message to the queue; return False if that is full."""
         try:
-            self._producer.produce(topic, value, partition=partition, headers=headers, on_delivery=self._note_failure)
+            if headers is None:
+                self._producer.produce(topic, value, None, partition)
+            else:
+                self._producer.produce(topic, value, None, partition, headers=headers)
         except BufferError:
             return False
         except self._exception as error:
