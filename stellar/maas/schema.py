@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, field, is_dataclass
-from functools import cached_property
 from typing import Any, Literal, NamedTuple, NoReturn, Self
 from urllib.parse import urlsplit
 
 from stellar.util.abbreviate import quote
+from stellar.util.cached_properties import cached_property
 from stellar.util.json_objects import fields_of, read_object
 
 PAYLOAD_CLASS = "org.apache.metron.maas.config.ModelEndpoint"

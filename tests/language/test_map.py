@@ -152,6 +152,7 @@ def test_an_expression_that_nests_too_deep_for_a_loop_is_called(monkeypatch: pyt
     def fail(*_: object, **__: object) -> None:
         raise RecursionError
 
+    monkeypatch.setattr(expressions, "FEWEST_FOR_LOOP", 0)
     monkeypatch.setattr(link, "compile_loop", fail)
     assert list(stellar.compile("n").map(iter([{"n": 1}]))) == [1]
 
