@@ -99,7 +99,7 @@ class Topics:
         from confluent_kafka import Consumer, KafkaException, TopicPartition
 
         for worker in self.workers:
-            assert worker.process.poll() in (None, 0, -signal.SIGKILL), worker.printed
+            assert worker.process.poll() in (None, 0, -signal.SIGKILL, -signal.SIGTERM), worker.printed
         consumer = Consumer({"bootstrap.servers": self.hosts, "group.id": group, "log_level": 0})
         try:
             numbers = self.admin.list_topics(topic, 30).topics[topic].partitions

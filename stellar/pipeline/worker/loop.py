@@ -26,6 +26,7 @@ SECONDS_BETWEEN_COMMITS = 1.0
 # A poll of an idle worker waits longer each time, so that it wakes rarely, but the first results return soon
 _SHORTEST_POLL, _LONGEST_POLL = 0.005, 0.5
 _SECONDS_BETWEEN_POLLS = 30.0
+_SECONDS_TO_FINISH, _SECONDS_BETWEEN_TRIES = 10.0, 0.1
 
 
 class Stop:
@@ -127,6 +128,15 @@ class Commits:
             reader.commit()
         self._next_commit = time.monotonic() + self._seconds
 
+    def finish(self) -> None:
+        """Acknowledge and commit at the end; a rebalance at that moment is waited for. Raises OSError."""
+        end = time.monotonic() + _SECONDS_TO_FINISH
+        self.commit()
+        while any(reader.has_uncommitted for reader in self.readers) and time.monotonic() < end:
+            self.stay()
+            time.sleep(_SECONDS_BETWEEN_TRIES)
+            self.commit()
+
 
 @dataclass(frozen=True)
 class WorkerLoop(DeliveryLoop):
@@ -148,7 +158,7 @@ class WorkerLoop(DeliveryLoop):
             with suppress(OSError):  # the first one is raised
                 self.commits.commit()
             raise
-        self.commits.commit()
+        self.commits.finish()
 
     def _read(self) -> Iterator[Raw | _Pause]:
         wait = _SHORTEST_POLL
