@@ -24,6 +24,7 @@ from stellar.pipeline.connectors.kafka.client import (
     ConnectionMonitor,
     KafkaFailure,
     await_coordinator,
+    check_topic_name,
     list_partitions,
     load_library,
     make_client,
@@ -81,6 +82,10 @@ def get(context: Context, topic: object, count: object = 1, config: Mapping[str,
     count: The number of messages; 1 by default
     config: Properties that take precedence over those of the global configuration
     returns: The messages, fewer if there are not as many within the time to wait
+
+        KAFKA_GET(null)  // error: KAFKA_GET expected the name of a topic, got null
+        KAFKA_GET('alerts', -1)  // error: KAFKA_GET expected an integer of 0 or more as count
+        KAFKA_GET('alerts', 'all')  // error: KAFKA_GET expected an integer of 0 or more as count
     """
     name = _require_topic("KAFKA_GET", topic)
     return _read(context, "KAFKA_GET", name, count, config, at_end=False, select=lambda message: True)
@@ -94,6 +99,10 @@ def tail(context: Context, topic: object, count: object = 1, config: Mapping[str
     count: The number of messages; 1 by default
     config: Properties that take precedence over those of the global configuration
     returns: The messages, fewer if not as many arrive within the time to wait
+
+        KAFKA_TAIL(null)  // error: KAFKA_TAIL expected the name of a topic, got null
+        KAFKA_TAIL('alerts', -1)  // error: KAFKA_TAIL expected an integer of 0 or more as count
+        KAFKA_TAIL('alerts', 'all')  // error: KAFKA_TAIL expected an integer of 0 or more as count
     """
     name = _require_topic("KAFKA_TAIL", topic)
     return _read(context, "KAFKA_TAIL", name, count, config, at_end=True, select=lambda message: True)
@@ -115,6 +124,10 @@ def find(
     count: The largest number of messages; 1 by default
     config: Properties that take precedence over those of the global configuration
     returns: The messages for which the lambda returns true
+
+        KAFKA_FIND('alerts', null)  // error: KAFKA_FIND expected a lambda as filter, got null
+        KAFKA_FIND(null, m -> m.score > 9)  // error: KAFKA_FIND expected the name of a topic, got null
+        KAFKA_FIND('alerts', m -> m.score > 9, -1)  // error: KAFKA_FIND expected an integer of 0 or more as count
     """
     name = _require_topic("KAFKA_FIND", topic)
     if filter_ is None:
@@ -137,6 +150,10 @@ def seek(
     offset: The offset of the message in the partition
     config: Properties that take precedence over those of the global configuration
     returns: The message; null if there is none at this offset within the time to wait
+
+        KAFKA_SEEK(null, 0, 5)  // error: KAFKA_SEEK expected the name of a topic, got null
+        KAFKA_SEEK('alerts', -1, 5)  // error: KAFKA_SEEK expected an integer of 0 or more as partition
+        KAFKA_SEEK('alerts', 0, 'end')  // error: KAFKA_SEEK expected an integer of 0 or more as offset
     """
     function = "KAFKA_SEEK"
     name = _require_topic(function, topic)
@@ -160,6 +177,10 @@ def put(context: Context, topic: object, messages: Any, config: Mapping[str, Any
     config: Properties that take precedence over those of the global configuration
     returns: The number of messages; for the view `rich` a map with topic, partition, offset and timestamp for each.
         In the simple view a message that is not stored within the time to wait counts, and is reported
+
+        KAFKA_PUT(null, ['a'])  // error: KAFKA_PUT expected the name of a topic, got null
+        KAFKA_PUT('', ['a'])  // error: KAFKA_PUT expected the name of a topic, got the string ''
+        KAFKA_PUT('alerts')  // resolution error
     """
     function = "KAFKA_PUT"
     name = _require_topic(function, topic)
@@ -373,6 +394,10 @@ def _require_topic(function: str, topic: object) -> str:
     name = to_optional_string(topic)
     if not name:
         raise ValueError(f"{function} expected the name of a topic, got {describe(topic)}")
+    try:
+        check_topic_name(name)
+    except KafkaFailure as error:
+        raise ValueError(f"{function}: {error}") from None
     return name
 
 

@@ -166,11 +166,22 @@ def describe_missing(topic: str) -> str:
     return f"topic {quote(topic)} does not exist; create it with stellar-pipeline topic create {topic}"
 
 
+_TOPIC_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
+
+
+def check_topic_name(topic: str) -> None:
+    """Raise KafkaFailure for a name that no topic can have."""
+    if not _TOPIC_NAME.fullmatch(topic):
+        raise KafkaFailure(f"invalid name of a topic {quote(topic)}: expected letters, digits, '.', '_' and '-'")
+
+
 def list_partitions(client: Any, monitor: ConnectionMonitor, *topics: str) -> dict[str, int]:
     """Return the number of partitions of each topic; of all topics if none is named.
 
     Raises KafkaFailure if Kafka does not respond, or a topic does not exist.
     """
+    for topic in topics:
+        check_topic_name(topic)
     try:
         named = [client.list_topics(topic, CONNECT_SECONDS) for topic in topics]
         found = {name: each for metadata in named for name, each in metadata.topics.items()}
@@ -189,6 +200,4 @@ def list_partitions(client: Any, monitor: ConnectionMonitor, *topics: str) -> di
 def _raise_for_topic(topic: str, error: KafkaError) -> None:
     if error.name() in ("UNKNOWN_TOPIC_OR_PART", "LEADER_NOT_AVAILABLE"):
         raise KafkaFailure(describe_missing(topic), error.code())
-    if error.name() == "TOPIC_EXCEPTION":
-        raise KafkaFailure(f"invalid name of a topic {quote(topic)}: expected letters, digits, '.', '_' and '-'")
     raise KafkaFailure(f"topic {quote(topic)}: {explain_failure(Exception(error), BROKERS)}", error.code())
