@@ -16,7 +16,8 @@ from stellar.pipeline.functions.parsers import SensorParser
 from stellar.pipeline.functions.triage import TriageEngine
 from stellar.stores.configurations import KINDS
 
-NAMES = sorted(name for names in PIPELINE_FAMILIES.values() for name in names.split())
+# Those of Kafka would wait for a broker in each example; tests/pipeline/kafka has their arguments
+NAMES = sorted(name for names in PIPELINE_FAMILIES.values() for name in names.split() if not name.startswith("KAFKA_"))
 CONFIGURATIONS = [
     "",
     "{}",
