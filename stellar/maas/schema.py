@@ -9,7 +9,6 @@ from typing import Any, Literal, NamedTuple, NoReturn, Self
 from urllib.parse import urlsplit
 
 from stellar.util.abbreviate import quote
-from stellar.util.cached_properties import cached_property
 from stellar.util.json_objects import fields_of, read_object
 
 PAYLOAD_CLASS = "org.apache.metron.maas.config.ModelEndpoint"
@@ -152,6 +151,11 @@ class ModelEndpoint(_Wire):
     version: str
     container_id: str
 
+    def __post_init__(self) -> None:
+        functions = {f"endpoint:{function}": path for function, path in self.endpoint.functions.items()}
+        # Made once, as each call of a model needs it; the class is frozen, and this is not one of its fields
+        object.__setattr__(self, "_map", {"name": self.name, "version": self.version, "url": self.url, **functions})
+
     @property
     def model(self) -> Model:
         return Model(self.name, self.version)
@@ -162,12 +166,7 @@ class ModelEndpoint(_Wire):
 
     def as_map(self) -> dict[str, Any]:
         """Return the value of MAAS_GET_ENDPOINT: name, version, url, and `endpoint:<function>` for each function."""
-        return dict(self._map)
-
-    @cached_property
-    def _map(self) -> dict[str, Any]:
-        functions = {f"endpoint:{function}": path for function, path in self.endpoint.functions.items()}
-        return {"name": self.name, "version": self.version, "url": self.url, **functions}
+        return dict(self.__dict__["_map"])
 
 
 @dataclass(frozen=True, kw_only=True)
