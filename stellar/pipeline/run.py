@@ -168,7 +168,6 @@ class DeliveryLoop:
         """Process messages in the calling thread, with one record context for all of them."""
         context, counts, sink = RecordContext(), self.counts, self.sink
         process = self.pipeline.make_processor(context)
-        is_extended = type(self).deliver is not DeliveryLoop.deliver
         before = RECORD_CONTEXT.set(context)
         try:
             for item in items:
@@ -176,8 +175,8 @@ class DeliveryLoop:
                     self.commit(item)
                     continue
                 result = process(item)
-                if result.__class__ is dict and not context.reports and not is_extended:
-                    # What `deliver` does for the usual outcome, without its calls
+                if result.__class__ is dict and not context.reports:
+                    # What `deliver` does for the only record of a message, without its calls
                     counts.read += 1
                     try:
                         sink(result)
@@ -200,6 +199,7 @@ class DeliveryLoop:
         return item, list(self.pipeline.processed(item)) if isinstance(item, Raw) else ()
 
     def _finish(self, item: Any, processed: Iterable[tuple[Outcome, list[Report]]]) -> None:
+        """Deliver a message that was processed while others were, or commit another item. Raises OSError."""
         if isinstance(item, Raw):
             self.deliver(item, processed)
         else:

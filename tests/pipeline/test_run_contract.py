@@ -52,14 +52,14 @@ def run_on_files(config: Path, lines: list[bytes], folder: Path) -> Result:
     return Result(read_lines(out), read_lines(errors), read_counts(done.stderr))
 
 
-def run_on_topics(config: Path, lines: list[bytes], folder: Path, hosts: str) -> Result:
+def run_on_topics(config: Path, lines: list[bytes], folder: Path, hosts: str, *options: str) -> Result:
     topics = Topics(hosts)
     source, out, errors = (topics.create(name) for name in ("in", "out", "errors"))
     parser = json.loads((config / "parsers" / "s.json").read_text())
     (config / "parsers" / "s.json").write_text(json.dumps({**parser, "sensorTopic": source}))
     topics.send(source, lines)
     targets = ["--output", f"topic:{out}", "--errors", f"topic:{errors}"]
-    worker = Worker(folder, ["worker", "--kafka", hosts, "--config", str(config), "--sensor", "s", *targets])
+    worker = Worker(folder, ["worker", "--kafka", hosts, "--config", str(config), "--sensor", "s", *targets, *options])
     topics.workers.append(worker)
     try:
         topics.wait_until_committed(f"{source}_parser", source)
@@ -69,13 +69,16 @@ def run_on_topics(config: Path, lines: list[bytes], folder: Path, hosts: str) ->
     return Result(topics.documents(out), topics.documents(errors), read_counts(printed))
 
 
-@pytest.fixture(params=["files", pytest.param("kafka", marks=pytest.mark.engine)])
+@pytest.fixture(
+    params=["files", *(pytest.param(name, marks=pytest.mark.engine) for name in ("kafka", "kafka in flight"))]
+)
 def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
     """A function that runs the sensor `s` of a configuration on lines."""
     if request.param == "files":
         return lambda config, lines: run_on_files(config, lines, tmp_path)
     kafka: Kafka = request.getfixturevalue("kafka")
-    return lambda config, lines: run_on_topics(config, lines, tmp_path, kafka.hosts)
+    options = ["--in-flight", "8"] if request.param == "kafka in flight" else []
+    return lambda config, lines: run_on_topics(config, lines, tmp_path, kafka.hosts, *options)
 
 
 @pytest.fixture

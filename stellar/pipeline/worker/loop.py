@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from stellar.pipeline.connectors.kafka.consumer import TopicReader
 from stellar.pipeline.records import Forward, Outcome, Raw, Rejected, Report, TopicPosition
@@ -87,18 +88,19 @@ class Commits:
         self._next_commit = 0.0
         self._next_stay = 0.0
 
-    def _find(self, topic: str) -> TopicReader:
+    def find(self, topic: str) -> TopicReader:
+        """Return the reader of a topic."""
         if len(self.readers) == 1:
             return self.readers[0]
         return next(reader for reader in self.readers if topic in reader.topics)
 
     def owns(self, position: TopicPosition) -> bool:
         """Return True if the message at a position is still to be delivered by this worker."""
-        return self._find(position.topic).owns(position)
+        return self.find(position.topic).owns(position)
 
     def note_delivery(self, position: TopicPosition) -> None:
         """Note that the outcomes of a message were passed to the targets."""
-        self._find(position.topic).note_delivery(position)
+        self.find(position.topic).note_delivery(position)
         self.stay_in_time()
 
     def stay_in_time(self) -> None:
@@ -140,10 +142,10 @@ class Commits:
 
 @dataclass(frozen=True)
 class WorkerLoop(DeliveryLoop):
-    """The loop over the messages of topics, one after the other.
+    """The loop over the messages of topics.
 
-    A message is delivered before the next one is read, so the source of messages notes deliveries. Partitions move to
-    other workers only while messages are read.
+    Partitions move to other workers while messages are read. So a message may belong to another worker when it has been
+    processed together with others. Then it is not delivered.
     """
 
     commits: Commits = field(kw_only=True)
@@ -169,21 +171,36 @@ class WorkerLoop(DeliveryLoop):
                 messages = reader.read(0 if found else wait / len(readers))
                 self.commits.note_poll()
                 found = found or bool(messages)
-                yield from self._pass_on(reader, messages)
+                yield from messages
                 yield _PAUSE
             wait = _SHORTEST_POLL if found else min(2 * wait, _LONGEST_POLL)
 
-    def _pass_on(self, reader: TopicReader, messages: Sequence[Raw]) -> Iterator[Raw]:
-        """Yield messages, and note that each was delivered."""
-        owns, begin, note = reader.owns, self.targets.begin, reader.note_delivery
-        for number, raw in enumerate(messages):
-            position = raw.position
-            if position is not None and owns(position):
+    def _run_one_by_one(self, items: Iterable[Any]) -> None:
+        super()._run_one_by_one(self._note_deliveries(items))
+
+    def _note_deliveries(self, items: Iterable[Any]) -> Iterator[Any]:
+        """Yield items, and note that each message was delivered: the next one is read after that."""
+        find, begin, stay = self.commits.find, self.targets.begin, self.commits.stay_in_time
+        for number, item in enumerate(items):
+            if item is _PAUSE:
+                yield item
+                continue
+            position = item.position
+            reader = find(position.topic)
+            if reader.owns(position):
                 begin(position)
-                yield raw
-                note(position)
+                yield item
+                reader.note_delivery(position)
                 if not number & _EACH_64TH:
-                    self.commits.stay_in_time()
+                    stay()
+
+    def _finish(self, item: Any, processed: Iterable[tuple[Outcome, list[Report]]]) -> None:
+        if item is _PAUSE:
+            self.commit(item)
+        elif self.commits.owns(item.position):
+            self.targets.begin(item.position)
+            self.deliver(item, processed)
+            self.commits.note_delivery(item.position)
 
     def _deliver_one(self, outcome: Outcome, raw: Raw) -> None:
         super()._deliver_one(outcome, raw)
@@ -195,21 +212,3 @@ class WorkerLoop(DeliveryLoop):
 
 
 _EACH_64TH = 63
-
-
-@dataclass(frozen=True)
-class ConcurrentWorkerLoop(WorkerLoop):
-    """The loop over the messages of topics, of which many are processed at once.
-
-    A message may belong to another worker when it has been processed. Then it is not delivered.
-    """
-
-    def _pass_on(self, reader: TopicReader, messages: Sequence[Raw]) -> Iterator[Raw]:
-        return iter(messages)
-
-    def deliver(self, raw: Raw, processed: Iterable[tuple[Outcome, list[Report]]]) -> None:
-        """Deliver the outcomes of a message, unless its partition was assigned to another worker meanwhile."""
-        if raw.position is not None and self.commits.owns(raw.position):
-            self.targets.begin(raw.position)
-            super().deliver(raw, processed)
-            self.commits.note_delivery(raw.position)

@@ -23,7 +23,6 @@ from stellar.pipeline.connectors.kafka.producer import TopicWriter
 from stellar.pipeline.connectors.kafka.settings import KafkaSettings
 from stellar.pipeline.connectors.kafka.topics import TopicAdmin
 from stellar.pipeline.connectors.sinks import Sinks, is_directory
-from stellar.pipeline.live import LivePipeline
 from stellar.pipeline.output_paths import make_path_function
 from stellar.pipeline.pipeline import MessageProcessor
 from stellar.pipeline.progress import print_line
@@ -31,7 +30,7 @@ from stellar.pipeline.records import Record
 from stellar.pipeline.run import Counts
 from stellar.pipeline.services import ServiceConnector
 from stellar.pipeline.worker.document_ids import DocumentIds
-from stellar.pipeline.worker.loop import Commits, ConcurrentWorkerLoop, Stop, WorkerLoop
+from stellar.pipeline.worker.loop import Commits, Stop, WorkerLoop
 from stellar.pipeline.worker.plan import WorkerLoader, WorkerPlan
 from stellar.pipeline.worker.targets import Targets
 from stellar.stores.configurations import ConfigurationSnapshot, DirectoryConfigurations
@@ -172,9 +171,7 @@ def _open_loop(
     errors = targets.open_errors(plan.errors, plan.errors_of_sensors, choose)
     commits = Commits(_open_readers(plan, settings, targets, stack, reads_times=ids is not None), targets)
     writer.stay = commits.stay
-    is_concurrent = options.in_flight != 1 and (pipeline.calls_models or isinstance(pipeline, LivePipeline))
-    kind = ConcurrentWorkerLoop if is_concurrent or (options.in_flight or 1) > 1 else WorkerLoop
-    make = partial(kind, pipeline, sink, errors, counts, commits.commit_in_time)
+    make = partial(WorkerLoop, pipeline, sink, errors, counts, commits.commit_in_time)
     return lambda stop: make(commits=commits, targets=targets, stop=stop)
 
 
