@@ -66,7 +66,7 @@ class ConfigurationCheck:
 def check_changes(
     before: ReadableConfigurations, changes: Sequence[NewConfiguration], directory: Path | None
 ) -> ConfigurationCheck:
-    """Check configurations that are to be stored, and those of other sensors, which a global one may break.
+    """Check configurations that are to be stored, and the other ones, which a global one may break.
 
     directory: the directory in which pattern files are searched first
     """
@@ -86,11 +86,18 @@ def _find_new_failures(
     directory: Path | None,
 ) -> Iterator[ConfigError]:
     changed = {(change.kind, change.sensor) for change in changes}
+    for kind, sensor in _list_dependent(after):
+        if (kind, sensor) not in changed and (found := check_configuration(after, kind, sensor, directory).failing):
+            known = {str(each) for each in check_configuration(before, kind, sensor, directory).failing}
+            yield from (error for error in found if str(error) not in known)
+
+
+def _list_dependent(store: ReadableConfigurations) -> Iterator[tuple[str, str | None]]:
+    """Yield the configurations that depend on the global one."""
+    yield "PROFILER", None
     for kind in ("PARSER", "ENRICHMENT", "INDEXING"):
-        for sensor in after.list_sensors(kind):
-            if (kind, sensor) not in changed and (found := check_configuration(after, kind, sensor, directory).failing):
-                known = {str(each) for each in check_configuration(before, kind, sensor, directory).failing}
-                yield from (error for error in found if str(error) not in known)
+        for sensor in store.list_sensors(kind):
+            yield kind, sensor
 
 
 def check_configuration(
