@@ -222,17 +222,23 @@ def _stages(
     if phase is not Phase.ENRICH:
         yield from _validating_stages(config, parser, builder)
     if phase is Phase.PARSE:
-        yield "route", build_topic_route(config.parser, output)
+        yield from _attempt_stage(
+            "route", lambda: build_topic_route(config.parser, config.parser_location, output), builder
+        )
         return
-    if phase is Phase.ALL and (route := build_route(config.parser, topics)) is not None:
-        yield "route", route
+    if phase is Phase.ALL:
+        yield from _attempt_stage("route", lambda: build_route(config.parser, config.parser_location, topics), builder)
     yield from _enriching_stages(config, builder)
 
 
+def _attempt_stage(name: str, build: Callable[[], Stage | None], builder: BuildContext) -> Iterator[tuple[str, Stage]]:
+    """Yield a stage, unless there is none or it is invalid."""
+    if (stage := builder.problems.attempt(build, None)) is not None:
+        yield name, stage
+
+
 def _validating_stages(config: SensorConfig, parser: Parser, builder: BuildContext) -> Iterator[tuple[str, Stage]]:
-    filter_stage = builder.problems.attempt(lambda: build_filter(config.parser, config.parser_location, builder), None)
-    if filter_stage is not None:
-        yield "filter", filter_stage
+    yield from _attempt_stage("filter", lambda: build_filter(config.parser, config.parser_location, builder), builder)
     yield "validate", ValidateParsed(parser)
     if config.globals.field_validations:
         yield (

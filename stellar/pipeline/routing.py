@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from stellar.java.regex import TIMEOUT_MS, InvalidPattern, compile_pattern, is_full_match
 from stellar.language.conversions import to_string
 from stellar.pipeline.config.loading import SensorConfig
+from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.models import RecordContext
 from stellar.pipeline.pipeline import Pipeline
 from stellar.pipeline.records import Drop, Forward, Outcome, Processor, Raw, Record, Rejected, Report, to_json_bytes
@@ -90,16 +91,20 @@ class RouteAll:
         raise Forward(self.topic, record)
 
 
-def build_route(config: ParserConfig, topics: Sequence[TopicPattern]) -> RouteByField | RouteAll | None:
+def build_route(
+    config: ParserConfig, location: SourceLocation, topics: Sequence[TopicPattern]
+) -> RouteByField | RouteAll | None:
     """Build the stage that routes the records of a parser; None if all of them go to the enrichment.
 
+    location: the source location of the configuration
     topics: the topics that the sensors of this process read. An output topic that none of them reads has no effect.
+
+    Raises ConfigError for an option that is not a string.
     """
-    field = config.parser_config.get(TOPIC_FIELD)
-    if isinstance(field, str) and field.strip():
+    if (field := _read_option(config, TOPIC_FIELD, location)) is not None:
         return RouteByField(field)
-    topic = config.output_topic or config.parser_config.get(TOPIC)
-    if isinstance(topic, str) and any(pattern.matches(topic) for pattern in topics):
+    topic = config.output_topic or _read_option(config, TOPIC, location)
+    if topic is not None and any(pattern.matches(topic) for pattern in topics):
         return RouteAll(topic)
     return None
 
@@ -121,21 +126,26 @@ class RouteToTopics:
         raise Forward(to_string(topic), record)
 
 
-def build_topic_route(config: ParserConfig, output: str | None) -> RouteToTopics:
+def build_topic_route(config: ParserConfig, location: SourceLocation, output: str | None) -> RouteToTopics:
     """Build the last stage of a parser that writes to topics.
 
+    location: the source location of the configuration
     output: a topic that takes precedence over the `outputTopic` of the configuration
+
+    Raises ConfigError for an option that is not a string.
     """
-    field = config.parser_config.get(TOPIC_FIELD)
     return RouteToTopics(
-        output or config.output_topic or _read_text(config, TOPIC) or ENRICHMENTS,
-        field if isinstance(field, str) and field.strip() else None,
+        output or config.output_topic or _read_option(config, TOPIC, location) or ENRICHMENTS,
+        _read_option(config, TOPIC_FIELD, location),
     )
 
 
-def _read_text(config: ParserConfig, key: str) -> str | None:
-    value = config.parser_config.get(key)
-    return value if isinstance(value, str) and value.strip() else None
+def _read_option(config: ParserConfig, name: str, location: SourceLocation) -> str | None:
+    """Return an option of `parserConfig`; None if it is missing, null or blank. Raises ConfigError for another type."""
+    value = config.parser_config.get(name)
+    if value is not None and not isinstance(value, str):
+        raise (location / "parserConfig" / name).error(f"expected a string, got {quote(value)}")
+    return value if value and value.strip() else None
 
 
 class PipelineGroup:

@@ -14,6 +14,7 @@ from stellar.language.errors import ConfigError
 from stellar.pipeline.build import build_group
 from stellar.pipeline.cli import main
 from stellar.pipeline.config.loading import load_config
+from stellar.pipeline.phases import Phase
 from stellar.pipeline.records import Forward, Raw, Record, Rejected, to_json_bytes
 from stellar.pipeline.routing import MOST_HOPS, PipelineGroup, RouteByField, TopicPattern
 from stellar.pipeline.run import Counts, run_pipeline
@@ -169,6 +170,16 @@ def test_an_invalid_topic_pattern_is_an_error(make_group: Callable[..., Pipeline
 
 
 @pytest.mark.parametrize("names", ["router,web,database", "router, web ,database,web", "all", "router,parts"])
+@pytest.mark.parametrize("phase", [Phase.ALL, Phase.PARSE])
+@pytest.mark.parametrize("option", ["kafka.topic", "kafka.topicField"])
+def test_a_topic_that_is_not_a_string_is_an_error(option: str, phase: Phase, tmp_path: Path) -> None:
+    parser = {"parserClassName": "JSONMap", "parserConfig": {option: ["web"]}}
+    config = load_config(write(tmp_path, {"web": parser}), "web")
+    with pytest.raises(ConfigError) as caught:
+        build_group([config], phase=phase)
+    assert (caught.value.path, caught.value.message) == (f"parserConfig.{option}", "expected a string, got ['web']")
+
+
 def test_the_command_runs_several_sensors_and_groups(
     names: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
