@@ -59,6 +59,11 @@ class Inline:
         return ast.parse(self.when, mode="eval").body if self.when else None
 
 
+def list_classes(classes: type | tuple[type, ...]) -> tuple[type, ...]:
+    """Return the classes of an argument, also if there is one."""
+    return classes if isinstance(classes, tuple) else (classes,)
+
+
 class Prepared(NamedTuple):
     """A function of the arguments of a call that are not literals, and its inline forms."""
 

@@ -285,6 +285,14 @@ class Function:
         members = typing.get_args(returns) if isinstance(returns, types.UnionType) else (returns,)
         return all(member in SCALARS for member in members)
 
+    def prepare_call(self, literals: Iterable[Any]) -> Prepared | None:
+        """Return what `prepare` returns for the arguments of a call; None for an ordinary call.
+
+        literals: the arguments, with UNKNOWN for those that are not literals
+        """
+        prepared = self.prepare and self.prepare(*literals)
+        return prepared if prepared is None or isinstance(prepared, Prepared) else Prepared(prepared)
+
     def borrows_at(self, index: int) -> bool:
         """Return True if a list or map as the argument at a position is neither changed, kept nor returned."""
         return (self.pure and self.returns_scalar) or self.parameter_at(index).name in self.borrows

@@ -13,7 +13,7 @@ from stellar.language.compiler import pyast as py
 from stellar.language.compiler.analysis import accepts_every_value, constant_collection, static_class
 from stellar.language.compiler.builder import CodeBuilder, PreparedCall
 from stellar.language.compiler.pyast import Code, HeldValue, Position
-from stellar.language.inline import Classes, Inline, Prepared
+from stellar.language.inline import Classes, Inline, list_classes
 from stellar.language.library import UNKNOWN, Function, Kind, Written
 
 
@@ -46,18 +46,18 @@ class CallBuilder(CodeBuilder):
     strict: bool
 
     def compile_plain_call(self, function: Function, arguments: tuple[n.Expr, ...], at: Position) -> Code:
-        prepared = self.prepare_function(function, arguments)
-        target = function.implementation if prepared is None else prepared.function
-        name = f"f_{function.name}" if prepared is None else self.new_name(f"f_{function.name}_")
-        if prepared is not None:
-            self.prepared[name] = PreparedCall(function.name, list_literals(arguments), prepared)
+        call = self.prepare_function(function, arguments)
         passed = [
             Argument(function, index, argument)
             for index, argument in enumerate(arguments)
-            if prepared is None or not isinstance(argument, n.Literal)
+            if call is None or not isinstance(argument, n.Literal)
         ]
+        if call is None:
+            name, target, forms = f"f_{function.name}", function.implementation, function.inline
+        else:
+            name, (target, forms) = self.new_name(f"f_{function.name}_"), call.prepared
+            self.prepared[name] = call
         context: list[Code] = [py.load("context", at)] if function.needs_context else []
-        forms = function.inline if prepared is None else prepared.inline
         if self.fast and forms and (inline := self.choose_form(forms, passed)) is not None:
             return self.compile_inline(inline, passed, self.bind_global(target, name, at), context, at)
         code = context
@@ -65,18 +65,18 @@ class CallBuilder(CodeBuilder):
             code.append(self.compile_argument(argument))
         return py.call(self.bind_global(target, name, at), code, at)
 
-    def prepare_function(self, function: Function, arguments: tuple[n.Expr, ...]) -> Prepared | None:
+    def prepare_function(self, function: Function, arguments: tuple[n.Expr, ...]) -> PreparedCall | None:
         """Return a function of the arguments that are not literals; None if the literals can't be processed now."""
         if not self.fast or function.prepare is None:
             return None
-        literals = list_literals(arguments)
+        literals = [argument.value if isinstance(argument, n.Literal) else UNKNOWN for argument in arguments]
         if all(value is UNKNOWN for value in literals):
             return None
         for index, value in enumerate(literals):
             if value is not UNKNOWN and not function.parameter_at(index).kind.accepts(value):
                 return None
-        prepared = function.prepare(*literals)
-        return prepared if prepared is None or isinstance(prepared, Prepared) else Prepared(prepared)
+        prepared = function.prepare_call(literals)
+        return None if prepared is None else PreparedCall(function.name, literals, prepared)
 
     def is_safe_read(self, node: n.Expr) -> bool:
         """Return True for a variable whose read raises no error."""
@@ -138,9 +138,8 @@ class CallBuilder(CodeBuilder):
 
     def order_classes(self, classes: type | tuple[type, ...], node: n.Expr) -> tuple[type, ...]:
         """Return classes with the likeliest one first."""
-        several = classes if isinstance(classes, tuple) else (classes,)
         likeliest = static_class(node, self.library)
-        return tuple(sorted(several, key=lambda cls: cls is not likeliest))
+        return tuple(sorted(list_classes(classes), key=lambda cls: cls is not likeliest))
 
     def hold_argument(self, argument: Argument) -> HeldValue:
         """Hold an argument before it is checked."""
@@ -238,7 +237,7 @@ def _may_fit(classes: Classes, argument: Argument) -> bool:
     node = argument.node
     if classes is None:
         return isinstance(node, n.Literal)
-    accepted = classes if isinstance(classes, tuple) else (classes,)
+    accepted = list_classes(classes)
     match node:
         case n.Literal(value):
             return value.__class__ in accepted
@@ -253,7 +252,7 @@ def _may_have_class(classes: Classes, held: HeldValue) -> bool:
     """Return False for a constant of another class, for which Python may warn of the inline form."""
     if classes is None or not isinstance(held.first, ast.Constant):
         return True
-    return held.first.value.__class__ in (classes if isinstance(classes, tuple) else (classes,))
+    return held.first.value.__class__ in list_classes(classes)
 
 
 def _find_guarded(inline: Inline, held: HeldValue) -> ast.IfExp | None:
@@ -261,7 +260,7 @@ def _find_guarded(inline: Inline, held: HeldValue) -> ast.IfExp | None:
     [(name, classes)] = inline.classes.items()
     if inline.when or inline.reads[name] != 1 or classes is None:
         return None
-    return py.find_guarded(held, classes if isinstance(classes, tuple) else (classes,))
+    return py.find_guarded(held, list_classes(classes))
 
 
 def _is_constant(node: n.Expr, held: HeldValue) -> bool:
@@ -269,8 +268,3 @@ def _is_constant(node: n.Expr, held: HeldValue) -> bool:
     if isinstance(held.first, ast.Constant):
         return True
     return isinstance(node, n.ListLiteral | n.MapLiteral) and held.first is held.again
-
-
-def list_literals(arguments: tuple[n.Expr, ...]) -> list[Any]:
-    """Return the values of arguments that are literals, and UNKNOWN for the others."""
-    return [argument.value if isinstance(argument, n.Literal) else UNKNOWN for argument in arguments]

@@ -169,11 +169,10 @@ def _link_function(library: Library, name: str) -> Any:
 
 
 def _prepare(library: Library, name: str, literals: tuple[tuple[Any, bool], ...]) -> Prepared:
-    prepare = library[name].prepare
-    prepared = prepare and prepare(*[value if is_known else UNKNOWN for value, is_known in literals])
+    prepared = library[name].prepare_call(value if is_known else UNKNOWN for value, is_known in literals)
     if prepared is None:
         raise _Unlinked
-    return prepared if isinstance(prepared, Prepared) else Prepared(prepared)
+    return prepared
 
 
 def _link_prepared(library: Library, name: str, literals: tuple[tuple[Any, bool], ...], forms: object) -> Any:
