@@ -78,6 +78,7 @@ def describe_forms(forms: Iterable[Inline]) -> tuple[Any, ...]:
             form.expression,
             form.when,
             repr(form.classes),
+            repr(form.result),
             tuple((name, value if isinstance(value, str | int) else None) for name, value in form.values.items()),
         )
         for form in forms

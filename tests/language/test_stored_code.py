@@ -306,6 +306,56 @@ def test_code_with_an_inline_form_that_is_prepared_otherwise_now_is_compiled_aga
     assert len(compiled) == 2
 
 
+def times_library(prepare: Callable[..., Prepared]) -> Library:
+    @function("TIMES", prepare=prepare)
+    def times(value: int, number: int) -> int:
+        """Return a multiple of a number."""
+        return value * number
+
+    return Library.of(times)
+
+
+OTHER_FORMS = {
+    "without values": ({}, {"expression": "value * 3", "values": {}}),
+    "with another class of the result": ({"result": int}, {"result": None}),
+}
+
+
+@pytest.mark.parametrize(("before", "after"), OTHER_FORMS.values(), ids=OTHER_FORMS)
+def test_code_whose_inline_form_is_declared_otherwise_now_is_compiled_again(
+    use_cache: Use, compiled: list[str], before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    factors = {f"factor_{number}": 3.0 for number in range(20)}
+    form: dict[str, Any] = {"expression": f"value * max({', '.join(factors)})", "values": factors, **before}
+
+    def prepare(value: object, number: object) -> Prepared:
+        return Prepared(lambda value: value * 3, (Inline(classes={"value": int}, **form),))
+
+    for _ in range(2):
+        use_cache()
+        assert Expression("TIMES(a, 3)", times_library(prepare))({"a": 1}) == 3
+    assert len(compiled) == 1
+    form |= after
+    use_cache()
+    assert Expression("TIMES(a, 3)", times_library(prepare))({"a": 1}) == 3
+    assert len(compiled) == 2
+
+
+def test_a_map_that_is_a_value_of_an_inline_form_is_that_of_this_process(use_cache: Use, compiled: list[str]) -> None:
+    table = {"x": 1}
+
+    @function("LOOK_UP", inline=[Inline("table[key]", {"key": str}, values={"table": table})])
+    def look_up(key: str) -> object:
+        """Return the value of a key."""
+        return table[key]
+
+    for value in (1, 2):
+        use_cache()
+        table["x"] = value
+        assert Expression("LOOK_UP(a)", Library.of(look_up))({"a": "x"}) == value
+    assert len(compiled) == 1
+
+
 class Opaque:
     """A class of values of a function in this module."""
 

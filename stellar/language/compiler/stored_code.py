@@ -102,18 +102,21 @@ def store_code(
     if "raise_call_error" in names:  # whether that is an error of the compilation depends on the caller
         return
     fingerprints = tuple((name, library[name].fingerprint) for name in sorted(functions))
-    by_name = tuple(name for name, value in names.items() if _BY_NAME.get(name) is value)
+    by_name: list[str] = []
     links: list[tuple[str, Link]] = []
-    for name in names.keys() - set(by_name):
+    for name, value in names.items():  # in this order what a call prepared is compared before its values are linked
+        if _BY_NAME.get(name) is value:
+            by_name.append(name)
+            continue
         call = prepared.get(name)
         link = call and ("prepared", *_describe_call(call), describe_forms(call.prepared.inline))
-        link = link or _make_link(names[name], library, functions, prepared.values())
+        link = link or _make_link(value, library, functions, prepared.values())
         if link is None:
             return
         links.append((name, link))
     if all(fingerprint is not None for _, fingerprint in fingerprints):
         key = _make_prefix(syntax.predicate, strict, fast) + syntax.source
-        pack.put(key, (code, by_name, tuple(links), variables, functions, fingerprints))
+        pack.put(key, (code, tuple(by_name), tuple(links), variables, functions, fingerprints))
 
 
 def _describe_call(call: PreparedCall) -> tuple[str, tuple[tuple[Any, bool], ...]]:
@@ -125,6 +128,10 @@ def _make_link(value: Any, library: Library, functions: Iterable[str], calls: It
     """Return the link to an object; None if it has none."""
     if isinstance(value, Written):
         return ("written", str(value))
+    # Also a list or map may be that of a form, and have other items in another process
+    found = chain(_list_links(value, library, functions), _list_inline_links(value, library, functions, calls))
+    if (link := next(found, None)) is not None:
+        return link
     if isinstance(value, list | dict | frozenset):
         return ("constant", value)
     if isinstance(value, BuiltinMethodType) and isinstance(table := value.__self__, dict) and value == table.get:
@@ -133,9 +140,7 @@ def _make_link(value: Any, library: Library, functions: Iterable[str], calls: It
         function, *arguments = value.args
         is_found = library.get(function.name) is value.args[0]
         return ("check", helper, function.name, *arguments) if is_found else None
-    return next(
-        chain(_list_links(value, library, functions), _list_inline_links(value, library, functions, calls)), None
-    )
+    return None
 
 
 def _list_links(value: Any, library: Library, functions: Iterable[str]) -> Iterator[Link]:
