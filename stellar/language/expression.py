@@ -109,8 +109,7 @@ class Expression(partial[Any]):
         _require_source(source)
         limits = library.limits if limits is None else limits
         syntax = Syntax(source, library, predicate=predicate)
-        pack = current_cache()
-        code = None if pack is None else find_code(pack, syntax, False, fast)
+        code = _find_code(syntax, strict=False, fast=fast)
         if code is None:
             names = syntax.resolve(check_calls=unknown_functions == "when_compiled")
             if names.problems:
@@ -172,8 +171,7 @@ class Expression(partial[Any]):
         if missing != "error":
             raise ValueError(f"invalid missing: expected 'null' or 'error', got {quote(missing)}")
         if self._strict is None:
-            pack = current_cache()
-            code = None if pack is None else find_code(pack, self._syntax, True, self._fast)
+            code = _find_code(self._syntax, strict=True, fast=self._fast)
             if code is None:
                 code = _compile(self._syntax, self._syntax.names, strict=True, fast=self._fast)
             self._strict = _link(code, self._syntax, self.limits)
@@ -270,6 +268,12 @@ def _recompile(
     return Expression(
         source, Library.named(library), predicate=predicate, unknown_functions=unknown_functions, limits=limits
     )
+
+
+def _find_code(syntax: Syntax, *, strict: bool, fast: bool) -> FunctionCode | None:
+    """Return the code of an expression from the cache of the program, if there is one and it is stored there."""
+    pack = current_cache()
+    return None if pack is None else find_code(pack, syntax, strict, fast)
 
 
 def _compile(syntax: Syntax, names: Names, *, strict: bool, fast: bool) -> FunctionCode:

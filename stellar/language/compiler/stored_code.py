@@ -11,6 +11,7 @@ that it calls has the same fingerprint.
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, lru_cache, partial
 from itertools import chain
@@ -29,12 +30,10 @@ if TYPE_CHECKING:
     from stellar.language.syntax import Syntax
     from stellar.util.disk_cache import Pack
 
-# Functions and classes of Python that inline forms call
-_BUILTINS = (abs, all, any, bool, bytes, dict, float, int, len, list, max, min, reversed, round, set, str, sum)
-# The globals whose name determines the object
+# The globals whose name determines the object: helpers, and what inline forms may call
 _BY_NAME: dict[str, Any] = {
+    **vars(builtins),
     **vars(runtime),
-    **{each.__name__: each for each in _BUILTINS},
     "NOTHING": NOTHING,
     "OWN": OWN,
 }
