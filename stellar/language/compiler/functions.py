@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import CodeType, FunctionType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stellar.language.context import NOTHING
+
+if TYPE_CHECKING:
+    import ast
 
 # A function that returns the error to raise for an exception and the record
 Fail = Callable[[Exception, Mapping[str, Any]], Exception]
 
+# No other function or class of Python can be reached by its name
 _BUILTINS = {"Exception": Exception}
 _DEFAULTS = (NOTHING,)
 
@@ -34,3 +38,13 @@ def make_function(code: CodeType, names: dict[str, Any], fail: Fail) -> Callable
     names["fail"] = fail
     names["__builtins__"] = _BUILTINS
     return FunctionType(code, names, code.co_name, _DEFAULTS)
+
+
+def define_function(module: ast.Module, name: str, names: dict[str, Any], file: str) -> Any:
+    """Return the function of this name that a module defines, with these names as globals.
+
+    file: the name of the file that represents the source in tracebacks
+    """
+    namespace = {**names, "__builtins__": _BUILTINS}
+    exec(compile(module, file, "exec"), namespace)
+    return namespace[name]

@@ -37,6 +37,7 @@ from stellar.language import runtime
 from stellar.language.compiler import pyast as py
 from stellar.language.compiler.analysis import static_class
 from stellar.language.compiler.codegen import Compiler
+from stellar.language.compiler.functions import define_function
 from stellar.language.compiler.pyast import IS_NOT, LOAD, STORE, Code, HeldValue, Position
 from stellar.language.compiler.source_map import RULES_FILENAME, SourceMap
 from stellar.language.library import Library
@@ -70,10 +71,7 @@ def fuse(rules: Sequence[RuleSource], library: Library) -> FusedRules:
     All functions that the rules call are pure.
     """
     compiler = RuleCompiler(rules, library)
-    module = compiler.compile_rules()
-    namespace = {**compiler.names, "__builtins__": {"Exception": Exception}}
-    exec(compile(module, RULES_FILENAME, "exec"), namespace)
-    function: FusedRules = namespace["rules"]
+    function: FusedRules = define_function(compiler.compile_rules(), "rules", compiler.names, RULES_FILENAME)
     return function
 
 

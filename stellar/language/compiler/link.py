@@ -9,7 +9,7 @@ from typing import Any
 
 from stellar.language import nodes as n
 from stellar.language.compiler.codegen import Compiler
-from stellar.language.compiler.functions import Fail, make_function
+from stellar.language.compiler.functions import Fail, define_function, make_function
 from stellar.language.compiler.source_map import SourceMap, filename
 from stellar.language.library import Library
 
@@ -47,9 +47,9 @@ def compile_loop(
     module = compiler.compile_loop(tree, predicate)
     if module is None:
         return None
-    namespace = {**compiler.names, "__builtins__": {"Exception": Exception}}
-    exec(compile(module, filename(source), "exec"), namespace)
-    function: Callable[..., Generator[Any, None, None]] = namespace["values"]
+    function: Callable[..., Generator[Any, None, None]] = define_function(
+        module, "values", compiler.names, filename(source)
+    )
     return function
 
 
