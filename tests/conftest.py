@@ -27,10 +27,12 @@ sys.path.append(str(Path(__file__).parent))  # for the modules beside this one
 
 from scheduling import EngineScheduling, mark_and_sort
 
+import stellar
 from engines.daemon import missing
 from stellar.functions.shell import Editor, ShellVariables
 from stellar.language.context import Context
 from stellar.stores.configurations import ConfigurationStore, DirectoryConfigurations
+from stellar.util.program_cache import OFF, VARIABLE
 
 # No example has a deadline: on a busy machine any may be late. What lands is judged by the same examples each time;
 # new ones are looked for by hand and on developers' machines.
@@ -45,7 +47,7 @@ def pytest_configure() -> None:
     # A shell lets what it runs in the background ignore SIGINT, and tests send themselves that signal
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # Tests leave nothing in the cache of the user, and what it contains makes no difference
-    os.environ["STELLAR_CACHE"] = "off"
+    os.environ[VARIABLE] = OFF
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> EngineScheduling:
@@ -92,6 +94,14 @@ def bounded() -> Callable[[], AbstractContextManager[None]]:
         assert time.monotonic() - begin < HANG_SECONDS, "it ended too late"
 
     return bounded
+
+
+@pytest.fixture
+def use_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """A function that begins to use the cache as a new process would."""
+    monkeypatch.delenv(VARIABLE, raising=False)
+    yield lambda: stellar.cache(tmp_path / "cache", "tests")
+    stellar.cache(None)
 
 
 @pytest.fixture

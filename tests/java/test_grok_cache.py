@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
-import stellar
 from stellar.java import regex as engine
 from stellar.java.grok import Grok, GrokError, NoMatch
 from stellar.java.match_timer import match_timer
-from stellar.util.program_cache import VARIABLE
 
 DEFINITIONS = {"WORD": r"\w+", "INT": "[0-9]+", "PAIR": "%{WORD:key}=%{INT:value}"}
 EXPRESSION = r"%{PAIR} (?<mine>[^ ]+)%{WORD:UNWANTED}?"
-
-
-@pytest.fixture
-def use_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
-    monkeypatch.delenv(VARIABLE, raising=False)
-    yield lambda: stellar.cache(tmp_path / "cache", "tests")
-    stellar.cache(None)
 
 
 @pytest.fixture

@@ -32,14 +32,6 @@ Use = Callable[[], None]
 
 
 @pytest.fixture
-def use_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Use]:
-    """A function that begins to use the cache as a new process would."""
-    monkeypatch.delenv(VARIABLE, raising=False)
-    yield lambda: stellar.cache(tmp_path / "cache", "tests")
-    stellar.cache(None)
-
-
-@pytest.fixture
 def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The sources that were compiled, as opposed to read from a cache."""
     sources: list[str] = []

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-import stellar
 from stellar.language.errors import ConfigError
 from stellar.pipeline.config import schema
 from stellar.pipeline.config.loading import (
@@ -28,7 +27,6 @@ from stellar.pipeline.config.loading import (
 from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.config.stored_models import StoredModel, create_model
 from stellar.pipeline.loaders.extractors import build_extractor
-from stellar.util.program_cache import VARIABLE
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PARSERS = {
@@ -70,14 +68,6 @@ def list_configurations() -> Iterator[tuple[str, str]]:
 
 
 CONFIGURATIONS = list(list_configurations())
-
-
-@pytest.fixture
-def use_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Use]:
-    """A function that begins to use the cache as a new process would."""
-    monkeypatch.delenv(VARIABLE, raising=False)
-    yield lambda: stellar.cache(tmp_path / "cache", "tests")
-    stellar.cache(None)
 
 
 def parse(kind: str, text: str) -> Any:

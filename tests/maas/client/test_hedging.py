@@ -48,6 +48,22 @@ def register(registry):
     return register
 
 
+@pytest.fixture
+def half_open(registry, register):
+    """Return a function that registers an instance whose circuit is half-open, and returns the clock: `[seconds]`."""
+
+    def register_half_open(url):
+        now = [0.0]
+        registry.breakers.clock = lambda: now[0]
+        register(url)
+        for _ in range(3):
+            registry.breakers.record_failure(url)
+        now[0] = 1.0
+        return now
+
+    return register_half_open
+
+
 class Gate:
     """A behaviour that responds after it was opened; `closed` counts the clients that disconnected."""
 
@@ -493,15 +509,10 @@ def test_three_lost_races_open_the_circuit_of_an_unresponsive_instance_and_relea
     assert loads(client, silent, quick) == [0, 0]
 
 
-def test_a_trial_that_is_slow_is_hedged_and_opens_the_circuit_again(gate, serve, quick, register, client_of, registry):
-    now = [0.0]
-    registry.breakers.clock = lambda: now[0]
+def test_a_trial_that_is_slow_is_hedged_and_opens_the_circuit_again(gate, serve, quick, register, client_of, half_open):
     silent = serve(gate())
-    register(silent.url)
+    now = half_open(silent.url)
     register(quick.url)
-    for _ in range(3):
-        registry.breakers.record_failure(silent.url)
-    now[0] = 1.0
     client = client_of(hedge_ms=20)
     assert client.counters().circuits == {silent.url: "half-open"}
     assert client.apply(at(silent)) == {"from": "quick"}
@@ -512,15 +523,10 @@ def test_a_trial_that_is_slow_is_hedged_and_opens_the_circuit_again(gate, serve,
     assert client.counters().circuits == {silent.url: "open"}
 
 
-def test_a_trial_is_hedged_while_the_other_instances_are_busy(gate, serve, quick, register, client_of, registry):
-    now = [0.0]
-    registry.breakers.clock = lambda: now[0]
+def test_a_trial_is_hedged_while_the_other_instances_are_busy(gate, serve, quick, register, client_of, half_open):
     silent = serve(gate())
-    register(silent.url)
+    half_open(silent.url)
     register(quick.url)
-    for _ in range(3):
-        registry.breakers.record_failure(silent.url)
-    now[0] = 1.0
     client = client_of(hedge_ms=20)
     limiter = client._dispatcher.limiter
     for _ in range(60):  # the calls of a window that wait for the result of the trial
@@ -530,15 +536,10 @@ def test_a_trial_is_hedged_while_the_other_instances_are_busy(gate, serve, quick
     assert client.counters().circuits == {silent.url: "open"}
 
 
-def test_a_successful_trial_closes_the_circuit(serve, quick, register, client_of, registry):
-    now = [0.0]
-    registry.breakers.clock = lambda: now[0]
+def test_a_successful_trial_closes_the_circuit(serve, quick, register, client_of, half_open):
     one = serve()
-    register(one.url)
+    half_open(one.url)
     register(quick.url)
-    for _ in range(3):
-        registry.breakers.record_failure(one.url)
-    now[0] = 1.0
     client = client_of(hedge_ms=0)
     assert client.apply(at(one)) == {"is_malicious": "legit"}
     assert client.counters().circuits == {}
