@@ -354,8 +354,6 @@ class ZooKeeper:
 
         Raises as `transact`; the message names a node that is too large for the default limit.
         """
-        for parent in {path.rpartition("/")[0] for path in contents}:
-            self.ensure_path(parent)
         for batch in _split_by_size(contents):
             try:
                 self._write_batch(batch)
@@ -370,6 +368,8 @@ class ZooKeeper:
 
     def _write_batch(self, contents: Mapping[str, bytes]) -> None:
         while True:
+            for parent in {path.rpartition("/")[0] for path in contents}:
+                self.ensure_path(parent)
             existing = {path for path in contents if self.request("exists", path) is not None}
 
             def build(transaction: TransactionRequest, existing: Collection[str] = existing) -> None:
@@ -379,7 +379,7 @@ class ZooKeeper:
             try:
                 self.transact(build)
             except (refusals.NoNodeError, refusals.NodeExistsError):
-                continue  # another client deleted or created it
+                continue  # another client deleted or created a node or a parent
             return
 
     def delete(self, path: str, seconds: float = REQUEST_SECONDS) -> bool:

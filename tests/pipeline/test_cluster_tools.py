@@ -292,6 +292,27 @@ def test_large_configurations_are_pushed(write: Write, zk: ZooKeeper, quorum: st
 
 
 @engine
+def test_parents_that_others_delete_meanwhile_are_created_again(
+    zk: ZooKeeper, quorum: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts: list[str] = []
+    transact = zk.transact
+
+    def delete_parent_once(*arguments: Any) -> list[Any]:
+        if not attempts:
+            with ZooKeeper(quorum) as other:
+                other.delete("/a/b")
+        attempts.append("transact")
+        assert len(attempts) < 5, "the parent is never created again"
+        return transact(*arguments)
+
+    monkeypatch.setattr(zk, "transact", delete_parent_once)
+    zk.write_all({"/a/b/c": b"1", "/a/d": b"2"})
+    assert (zk.read("/a/b/c"), zk.read("/a/d")) == (b"1", b"2")
+    assert len(attempts) == 2
+
+
+@engine
 def test_a_configuration_that_zookeeper_does_not_accept_is_an_error(
     write: Write, quorum: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
