@@ -26,7 +26,9 @@ from typing import Any
 from stellar.util.abbreviate import quote
 from stellar.util.version import VERSION
 
-SUFFIX = ".cache"
+# Only files with these suffixes are removed, as a user may choose a directory that contains other files
+SUFFIX = ".stellar-cache"
+DRAFT_SUFFIX = ".stellar-draft"
 MOST_FILE_BYTES = 16 * 2**20
 MOST_BYTES = 64 * 2**20
 MOST_FILES = 256
@@ -85,7 +87,7 @@ class CacheDirectory:
     def write(self, name: str, body: bytes) -> None:
         """Replace the content of a file atomically; if that fails, it stays as it is."""
         file = os.path.join(self.path, f"{name}{SUFFIX}")
-        draft = os.path.join(self.path, f".{name}.{os.urandom(8).hex()}")
+        draft = os.path.join(self.path, f".{name}.{os.urandom(8).hex()}{DRAFT_SUFFIX}")
         header = _FORMAT + _environment_digest() + hashlib.sha256(body).digest()
         try:
             descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -111,7 +113,7 @@ class CacheDirectory:
                     found = entry.stat(follow_symlinks=False)
                     if entry.name.endswith(SUFFIX):
                         files.append((found.st_mtime, found.st_size, entry.path))
-                    elif entry.name.startswith(".") and time.time() - found.st_mtime > ABANDONED:
+                    elif entry.name.endswith(DRAFT_SUFFIX) and time.time() - found.st_mtime > ABANDONED:
                         os.unlink(entry.path)
         total = 0
         for number, (_, size, file) in enumerate(sorted(files, reverse=True), 1):

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from stellar.util import disk_cache
-from stellar.util.disk_cache import SUFFIX, CacheDirectory, Pack, UnsafeDirectory
+from stellar.util.disk_cache import DRAFT_SUFFIX, SUFFIX, CacheDirectory, Pack, UnsafeDirectory
 
 OTHER_USER = 54321
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can create files of other users")
@@ -137,12 +137,23 @@ def test_reading_a_file_counts_as_use(directory: Path) -> None:
 
 def test_drafts_of_processes_that_were_killed_are_removed(directory: Path) -> None:
     store(directory)
-    old, new = directory / ".x.0123", directory / ".x.4567"
+    old, new = directory / f".x.0123{DRAFT_SUFFIX}", directory / f".x.4567{DRAFT_SUFFIX}"
     old.write_bytes(b"")
     new.write_bytes(b"")
     os.utime(old, (1, 1))
     store(directory, name="other")
     assert (old.exists(), new.exists()) == (False, True)
+
+
+def test_files_of_others_in_the_directory_stay(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk_cache, "MOST_FILES", 1)
+    store(directory)
+    others = {directory / name for name in (".profile", ".x.0123", "other.cache")}
+    for file in others:
+        file.write_bytes(b"")
+        os.utime(file, (1, 1))
+    newest = store(directory, name="other")
+    assert set(directory.iterdir()) == {*others, newest}
 
 
 def test_a_fork_writes_nothing(directory: Path) -> None:
