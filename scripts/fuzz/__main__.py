@@ -34,7 +34,7 @@ INPUTS = 500_000
 CHUNK = 2_000
 # A worker is ended if an input takes this much processor time
 STUCK_SECONDS = 10.0
-# A worker that needs more memory gets a MemoryError instead of exhausting the machine
+# A worker that needs more memory than at its start gets a MemoryError instead of exhausting the machine
 _MEMORY = 3 * 2**30
 
 
@@ -166,10 +166,16 @@ def _start(kind: Kind, seed: int, numbers: range) -> _Worker:
 
 
 def _work(kind: Kind, seed: int, numbers: range, results: Connection) -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    limit = _read_address_space() + _MEMORY
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     logging.disable(logging.WARNING)  # of generated configurations
     for number in numbers:
         results.send(kind.run(seed, number))
+
+
+def _read_address_space() -> int:
+    """Return the size of the address space of this process in bytes, much of which may be of the one that forked it."""
+    return int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0]) * resource.getpagesize()
 
 
 def _receive(worker: _Worker, kind: Kind, seed: int, summary: Summary) -> Fault | None:

@@ -35,6 +35,12 @@ def test_a_short_run_finds_no_fault(tmp_path, capsys):
     assert sum(int(count.replace(",", "")) for count, _ in counts) == INPUTS
 
 
+def test_a_worker_that_is_forked_from_a_large_process_has_its_own_memory(tmp_path):
+    with mmap.mmap(-1, 8 * 2**30, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=mmap.PROT_READ):
+        arguments = ["--inputs", "300", "--seed", str(SEED), "--workers", "1", "--out", str(tmp_path)]
+        assert fuzz.main(arguments) == 0
+
+
 def test_a_short_run_finds_no_difference_between_both_forms_of_pipelines(tmp_path, capsys):
     arguments = ["--kind", "pipelines", "--inputs", "8", "--seed", "1", "--workers", "1", "--out", str(tmp_path)]
     assert fuzz.main(arguments) == 0
