@@ -36,6 +36,14 @@ _EXPIRED_PER_WRITE = 1_000
 _ORDER = itemgetter(2)
 _WRITER_CACHE_KIB = 65_536  # SQLite's default of 2 MB is exceeded by an index of 20,000 rows, whose pages are then read
 
+_LOCKED = "; another process is writing to it: try again when it has finished"
+_FIXES = {
+    sqlite3.SQLITE_BUSY: _LOCKED,
+    sqlite3.SQLITE_LOCKED: _LOCKED,
+    sqlite3.SQLITE_READONLY_ROLLBACK: "; a writer was killed: read it once as a user who may write to it, which undoes "
+    "the unfinished change",
+}
+
 _TABLES = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS spaces (
@@ -252,8 +260,7 @@ class SqliteStore:
             raise self._explain(error) from error
 
     def _explain(self, error: Exception) -> StoreError:
-        is_locked = getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-        fix = "; another process is writing to it: try again when it has finished" if is_locked else ""
+        fix = _FIXES.get(getattr(error, "sqlite_errorcode", None), "")
         return StoreError(f"{self.path}: {error}{fix}")
 
 

@@ -27,7 +27,8 @@ class Connections:
     connections in the child.
 
     prepare: called with each new connection
-    is_read_only: if True, the file must exist, and is not changed
+    is_read_only: if True, the file must exist, and its contents are not changed. It is opened for writing nevertheless
+        if possible: the first to read it after a writer was killed has to undo the transaction of that writer
     """
 
     def __init__(
@@ -67,8 +68,9 @@ class Connections:
 
     def _connect(self) -> sqlite3.Connection:
         if self._is_read_only:
-            location = f"{Path(self._path).absolute().as_uri()}?mode=ro"
+            location = f"{Path(self._path).absolute().as_uri()}?mode=rw"
             connection = sqlite3.connect(location, uri=True, check_same_thread=False)
+            connection.execute("PRAGMA query_only = ON")
         else:
             connection = sqlite3.connect(self._path, check_same_thread=False)
         try:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -420,6 +424,33 @@ def test_rows_that_a_process_staged_before_it_ended_are_deleted_by_a_later_repla
             assert connection.execute(count).fetchone() == (expected,)
     store.close()
     ended.close()
+
+
+def test_the_change_of_a_writer_that_was_killed_is_undone_by_the_next_reader(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    store = SqliteStore(str(path))
+    store.put_many("t", rows("a"))
+    store.close()
+    program = (
+        "import os, signal, sqlite3, sys; connection = sqlite3.connect(sys.argv[1]); "
+        "connection.execute('PRAGMA cache_size = 1'); connection.execute('BEGIN IMMEDIATE'); "
+        "connection.execute('UPDATE entries SET value = ?', ('{}',)); "
+        "connection.executemany('INSERT INTO entries VALUES (1, ?, ?, NULL, NULL)', "
+        "((str(each), '{}') for each in range(10_000))); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    killed = subprocess.run([sys.executable, "-c", program, path], check=False)
+    assert (killed.returncode, Path(f"{path}-journal").exists()) == (-signal.SIGKILL, True)
+    assert [row.indicator for row in store.scan("t")] == ["a"]
+    assert store.get("t", "f", "k", "a") == {"of": "a"}
+    store.close()
+
+
+def test_a_reader_can_not_change_a_store(tmp_path: Path) -> None:
+    store = SqliteStore(str(tmp_path / "x.db"))
+    store.put_many("t", rows("a"))
+    with store._readers.lend() as connection, pytest.raises(sqlite3.OperationalError, match="readonly"):
+        connection.execute("DELETE FROM entries")
+    store.close()
 
 
 def test_a_store_that_is_locked_or_of_another_format_is_an_error(tmp_path: Path) -> None:
