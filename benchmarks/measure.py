@@ -99,10 +99,15 @@ def over_next(call: Callable[[Any], Any], inputs: Sequence[Any], count: int) -> 
 
 
 class Process(NamedTuple):
-    """The time of a whole process, in milliseconds."""
+    """The time of a whole process and those that it starts, in milliseconds: of all processors, and by the clock."""
 
     cpu: float
     wall: float
+
+
+def script(module: str, *arguments: str) -> list[str]:
+    """Return the arguments with which Python runs the `main` of a module, as its installed script does."""
+    return ["-c", f"import sys; from {module} import main; sys.exit(main())", *arguments]
 
 
 def process(arguments: Sequence[str], bytecode: str, cache: str | None = None) -> tuple[Process, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.language import GroupResult
-from benchmarks.measure import ROOT, Process, process
+from benchmarks.measure import ROOT, Process, process, script
 from benchmarks.peers import PEERS, Compile
 from benchmarks.report import Finding, Limit, number, table
 
@@ -88,28 +88,24 @@ def _list_commands(directory: Path) -> dict[str, list[str]]:
         (directory / name).write_text(f"{line}\n")
     (directory / "registry").mkdir()
     log, of_config = str(directory / "log"), ["--config", str(config)]
-    run = _command("stellar.pipeline.cli", "run", "--sensor", "squid", log, *of_config, "--quiet")
+    run = script("stellar.pipeline.cli", "run", "--sensor", "squid", log, *of_config, "--quiet")
     check = ("check", "--sensor", "squid", *of_config)
     to_store = ("--store", f"sqlite:{directory / 'store.db'}", "--quiet")
     profiles = ("run", str(directory / "messages"), "--config", str(directory / "profiles"), *to_store)
     extractor = str(directory / "extractor.json")
     load = ("load", "-t", "enrichment", "-e", extractor, str(directory / "hosts"), *to_store)
     return {
-        EVAL: _command("stellar.cli", "eval", "-e", "1"),
-        "stellar check -e 1": _command("stellar.cli", "check", "-e", "1"),
-        "stellar fmt -e 1": _command("stellar.cli", "fmt", "-e", "1"),
-        "stellar -e 1, the shell": _command("stellar.cli", "-e", "1"),
+        EVAL: script("stellar.cli", "eval", "-e", "1"),
+        "stellar check -e 1": script("stellar.cli", "check", "-e", "1"),
+        "stellar fmt -e 1": script("stellar.cli", "fmt", "-e", "1"),
+        "stellar -e 1, the shell": script("stellar.cli", "-e", "1"),
         RUN_ONE: run,
         RUN_ONE + COLD: run,
-        "stellar-pipeline check, one sensor": _command("stellar.pipeline.cli", *check),
-        "stellar-profiler run, one message": _command("stellar.pipeline.profiler.cli", *profiles),
-        "stellar-enrichment load, one row": _command("stellar.pipeline.loaders.cli", *load),
-        "maas status": _command("maas_runtime.cli.main", "status", "--registry", str(directory / "registry")),
+        "stellar-pipeline check, one sensor": script("stellar.pipeline.cli", *check),
+        "stellar-profiler run, one message": script("stellar.pipeline.profiler.cli", *profiles),
+        "stellar-enrichment load, one row": script("stellar.pipeline.loaders.cli", *load),
+        "maas status": script("maas_runtime.cli.main", "status", "--registry", str(directory / "registry")),
     }
-
-
-def _command(module: str, *arguments: str) -> list[str]:
-    return ["-c", f"import sys; from {module} import main; sys.exit(main())", *arguments]
 
 
 def _fewest(commands: dict[str, list[str]], rounds: int) -> dict[str, Process]:

@@ -7,17 +7,11 @@ file, and subtracted.
 
 from __future__ import annotations
 
-import os
-import resource
-import subprocess
-import sys
-import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
 
 from benchmarks.language import GroupResult
-from benchmarks.measure import ROOT
+from benchmarks.measure import Process, process, script
 from benchmarks.peers import Compile
 from benchmarks.pipeline import CONFIG, make_lines
 from benchmarks.report import Finding, Limit, number, table
@@ -26,14 +20,6 @@ CPU = Limit("processor time of a run with --workers 2, to one process", must=1.2
 
 REPEATS = 200  # of the lines of a log
 WORKERS = (1, 2)
-_PROGRAM = "import sys; from stellar.pipeline.cli import main; sys.exit(main())"
-
-
-class Times(NamedTuple):
-    """Seconds of processor time of all processes, and of the time of day."""
-
-    cpu: float
-    elapsed: float
 
 
 def workers(peers: dict[str, Compile | None], rounds: int) -> GroupResult:
@@ -50,25 +36,21 @@ def workers(peers: dict[str, Compile | None], rounds: int) -> GroupResult:
     text = table(
         f"{total:,} lines of a proxy log: µs per line, without start-up",
         ("--workers", "processor time", "time of day"),
-        [(str(count), *(number(each / total * 1e6) for each in times[count])) for count in WORKERS],
+        [(str(count), *(number(each / total * 1e3) for each in times[count])) for count in WORKERS],
     )
     return GroupResult(text, [Finding(CPU, times[2].cpu / times[1].cpu)])
 
 
-def _measure(folder: Path, count: int, rounds: int) -> Times:
+def _measure(folder: Path, count: int, rounds: int) -> Process:
     """Return the least times of several runs, less those with an empty file."""
     runs = [(_run(folder, "access.log", count), _run(folder, "empty.log", count)) for _ in range(rounds)]
-    whole, start = (Times(*map(min, zip(*each, strict=True))) for each in zip(*runs, strict=True))
-    return Times(whole.cpu - start.cpu, whole.elapsed - start.elapsed)
+    whole, start = (Process(*map(min, zip(*each, strict=True))) for each in zip(*runs, strict=True))
+    return Process(whole.cpu - start.cpu, whole.wall - start.wall)
 
 
-def _run(folder: Path, name: str, count: int) -> Times:
+def _run(folder: Path, name: str, count: int) -> Process:
     targets = ["--output", str(folder / "out.jsonl"), "--errors", str(folder / "errors.jsonl")]
     options = ["--quiet", "--config", str(CONFIG), "--sensor", "squid", "--workers", str(count)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), *sys.path)))}
-    before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    command = [sys.executable, "-c", _PROGRAM, "run", *options, *targets, str(folder / name)]
-    subprocess.run(command, check=True, env=environment)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Times(cpu, time.monotonic() - begin)
+    run = script("stellar.pipeline.cli", "run", *options, *targets, str(folder / name))
+    taken, _ = process(run, str(folder / "bytecode"))
+    return taken
