@@ -76,3 +76,11 @@ def test_a_stage_of_others_may_return_a_new_record() -> None:
     pipeline = build_with(("enrich", lambda record: {"only": record["a"]}))
     [(outcome, reports)] = pipeline.processed(Raw(b'{"a": 1}'))
     assert (outcome, reports) == ({"only": 1}, [])
+
+
+def test_records_that_were_parsed_before_are_transformed_in_neither_form() -> None:
+    pipeline = build_with(("enrich", lambda record: {**record, "enriched": True}))
+    pipeline = replace(pipeline, transformations=(lambda record: {**record, "transformed": True},), is_parsing=False)
+    for is_compiled in (True, False):
+        [(outcome, _)] = replace(pipeline, is_compiled=is_compiled).processed(Raw(b'{"a": 1, "timestamp": 1}'))
+        assert outcome == {"a": 1, "timestamp": 1, "enriched": True}

@@ -46,7 +46,7 @@ def compile_stages(
 ) -> RunStages:
     """Return a function `(record, raw, text, metadata)` that runs all stages and returns the outcome.
 
-    sensor: the sensor; None if the records were parsed before, and their identity is not set
+    sensor: the sensor; None if the records were parsed before, so that they are neither transformed nor identified
     transformations: the stages before `guid` and `original_string` are set
     stages: the stages after that, with their names in error documents
     reject: returns the rejection of a record that fails in a stage
@@ -59,13 +59,12 @@ def compile_stages(
     name = "transform"
     builder.assign("stage", constant(name))
     with builder.attempt(*_make_handlers(builder, reject)):
-        if merge is not None:
-            builder.assign("record", call(builder.bind(merge, "merge"), load("record"), load("metadata")))
         if sensor is not None:
+            if merge is not None:
+                builder.assign("record", call(builder.bind(merge, "merge"), load("record"), load("metadata")))
             builder.set_item("record", "source.type", constant(sensor))
-        for stage in transformations:
-            _compile_stage(builder, stage, has_metadata, finish)
-        if sensor is not None:
+            for stage in transformations:
+                _compile_stage(builder, stage, has_metadata, finish)
             _set_identity(builder)
         for stage_name, stage in stages if finish is not None else _drop_idle(stages):
             if stage_name != name:
