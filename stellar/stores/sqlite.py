@@ -260,7 +260,7 @@ class SqliteStore:
             raise self._explain(error) from error
 
     def _explain(self, error: Exception) -> StoreError:
-        fix = _FIXES.get(getattr(error, "sqlite_errorcode", None), "")
+        fix = _FIXES.get(getattr(error, "sqlite_errorcode", 0), "")
         return StoreError(f"{self.path}: {error}{fix}")
 
 
