@@ -225,12 +225,18 @@ def contains(item: Any, container: Any) -> bool:
     """`item in container`: a substring, a member of a list or set, or a key of a map; else compare for equality."""
     if container is None:
         return False
-    item, container = from_python(item), from_python(container)
+    if item.__class__ not in OWN:
+        item = from_python(item)
+    if container.__class__ not in OWN:
+        container = from_python(container)
     if isinstance(container, str) and isinstance(item, str):
         return item in container
     if isinstance(container, list):
-        if item.__class__ is str and (item in container or OWN.issuperset(map(type, container))):
-            return item in container
+        if item.__class__ is str:
+            if item in container:
+                return True
+            if OWN.issuperset(map(type, container)):
+                return False
         if item.__class__ not in SCALARS:
             measure([item, container])
         return any(_same(item, other) for other in container)
