@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from stellar.pipeline.connectors.directories import ERROR_TYPE
-from stellar.pipeline.connectors.kafka.client import KafkaFailure
+from stellar.pipeline.connectors.kafka.client import KafkaFailure, UnusableTopic
 from stellar.pipeline.connectors.kafka.producer import MessageTooLarge, TopicWriter
 from stellar.pipeline.connectors.kafka.values import to_topic_bytes
 from stellar.pipeline.connectors.parquet import SUFFIX as PARQUET_SUFFIX
@@ -136,9 +136,10 @@ class Targets:
     def forward(self, outcome: Forward, raw: Raw) -> Rejected | None:
         """Write a record to the topic that it names. Return the reason if that is impossible for this record."""
         try:
-            if not self.writer.has_topic(outcome.topic):
-                raise ValueError(_describe_unknown(outcome.topic))
+            self.writer.require_topic(outcome.topic)
             self.write(outcome.topic, outcome.record)
+        except UnusableTopic as error:
+            return Rejected(raw.content, "route", ValueError(f"{error}, or correct the record's field with its name"))
         except ValueError as error:
             return Rejected(raw.content, "route", error)
         return None
@@ -158,10 +159,6 @@ class Targets:
         self._sinks.save(self._state)
         if self._writer is not None:
             self._writer.flush()
-
-
-def _describe_unknown(topic: str) -> str:
-    return f"topic {quote(topic)} does not exist; create it, or correct the record's field with its name"
 
 
 def _shorten(document: Record, most: int) -> Record:

@@ -67,6 +67,16 @@ def test_later_properties_take_precedence() -> None:
         make_settings(None)
 
 
+def test_properties_of_the_user_take_precedence_over_defaults() -> None:
+    settings = make_settings("a:1", [{"linger.ms": 5, "bootstrap.servers": "b:2", "group.id": "x"}])
+    assert settings.make_properties({"group.id": "y"}, defaults={"linger.ms": 20, "batch.size": 9}) == {
+        "bootstrap.servers": "a:1",
+        "linger.ms": 5,
+        "batch.size": 9,
+        "group.id": "y",
+    }
+
+
 def test_options_of_the_spout_are_properties_of_the_consumer() -> None:
     options = {"spout.firstPollOffsetStrategy": "UNCOMMITTED_LATEST", "spout.maxRetries": 3, "session.timeout.ms": 9}
     assert translate_spout(options) == {"auto.offset.reset": "latest", "session.timeout.ms": 9}

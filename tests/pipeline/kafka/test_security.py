@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
-from kafka_topics import LIMIT, Topics, Worker
+from kafka_topics import LIMIT, Topics, Worker, wait_for
 
 from stellar.pipeline.cli import main
+from stellar.pipeline.connectors.kafka.client import UnusableTopic
+from stellar.pipeline.connectors.kafka.producer import TopicWriter
+from stellar.pipeline.connectors.kafka.settings import KafkaSettings
+from stellar.pipeline.connectors.kafka.topics import TopicAdmin
 
 if TYPE_CHECKING:
     from engines.kafka.server import Kafka
@@ -64,9 +68,26 @@ def secured(engines: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         "listener.name.ssl.ssl.client.auth": "required",
         "sasl.enabled.mechanisms": "PLAIN",
         "listener.name.sasl_ssl.plain.sasl.jaas.config": login,
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "allow.everyone.if.no.acl.found": "true",
     }
     with Kafka(more, ("SSL", "SASL_SSL")) as kafka:
         yield Secured(kafka, folder, Topics(kafka.hosts))
+
+
+def allow_only(topics: Topics, topic: str, operation: str, user: str = "ANONYMOUS") -> None:
+    """Let a user do one operation on a topic, and nobody anything else. Clients without a password are ANONYMOUS."""
+    from confluent_kafka.admin import (
+        AclBinding,
+        AclOperation,
+        AclPermissionType,
+        ResourcePatternType,
+        ResourceType,
+    )
+
+    kind, form = ResourceType.TOPIC, ResourcePatternType.LITERAL
+    rule = AclBinding(kind, topic, form, f"User:{user}", "*", AclOperation[operation], AclPermissionType.ALLOW)
+    topics.admin.create_acls([rule])[rule].result(30)
 
 
 def write_properties(path: Path, properties: dict[str, str]) -> str:
@@ -134,6 +155,32 @@ def test_topics_are_read_by_a_certificate(secured: Secured, tmp_path: Path, capf
     (line,) = capfd.readouterr().err.splitlines()
     assert "certificate verify failed" in line
     assert "check security.protocol and ssl.ca.location" in line
+
+
+def test_limits_that_may_not_be_read_are_a_warning(secured: Secured, caplog: pytest.LogCaptureFixture) -> None:
+    topics = secured.topics
+    open_to_all, protected = topics.create("open"), topics.create("protected")
+    allow_only(topics, protected, "DESCRIBE")
+    admin = TopicAdmin(KafkaSettings(topics.hosts))
+    wait_for(lambda: protected not in admin.read_limits([protected]), "the rule")
+    caplog.clear()
+    assert admin.read_limits([open_to_all, protected]) == {open_to_all: 1048588}
+    assert caplog.messages == [
+        f"the user may not read the limit of messages of topic '{protected}', and larger messages are rejected with "
+        "those sent beside them; grant DescribeConfigs on the topic"
+    ]
+
+
+def test_a_topic_that_may_not_be_used_is_unusable_with_the_reason(secured: Secured) -> None:
+    topics = secured.topics
+    protected = topics.create("hidden")
+    allow_only(topics, protected, "READ", "somebody")
+    wait_for(lambda: topics.admin.list_topics(protected, 30).topics[protected].error is not None, "the rule")
+    writer = TopicWriter(KafkaSettings(topics.hosts), lambda topic, value, reason: None)
+    for _ in range(2):  # the second one is not looked up
+        with pytest.raises(UnusableTopic, match=rf"topic '{protected}': .*; grant the user access to the topic"):
+            writer.require_topic(protected)
+    writer.close()
 
 
 @pytest.mark.parametrize(

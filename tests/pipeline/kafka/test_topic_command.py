@@ -10,6 +10,7 @@ import pytest
 from kafka_topics import Topics
 
 from stellar.pipeline.cli import main
+from stellar.pipeline.connectors.kafka import topics as topic_administration
 
 pytestmark = pytest.mark.engine
 
@@ -81,6 +82,20 @@ def test_failures_are_one_message(
     assert main(["topic", action, *rest, "--kafka", topics.hosts]) == 1
     (line,) = capfd.readouterr().err.splitlines()
     assert message.format(**names) in line
+
+
+@pytest.mark.parametrize("action", ["create", "send"])
+def test_brokers_that_cannot_be_reached_are_one_message(
+    action: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(topic_administration, "CONNECT_SECONDS", 1.0)
+    monkeypatch.setattr(topic_administration, "_CHANGE_TIMES", {"request_timeout": 1.0})
+    (tmp_path / "in.log").write_text("a line\n")
+    files = [str(tmp_path / "in.log")] if action == "send" else []
+    assert main(["topic", action, "any", *files, "--kafka", "127.0.0.1:1"]) == 1
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("stellar-pipeline: cannot connect to Kafka at 127.0.0.1:1: ")
+    assert line.endswith("check the hosts and ports")
 
 
 def test_brokers_are_required(capfd: pytest.CaptureFixture[str]) -> None:

@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from kafka_topics import LIMIT, Topics, Worker
+from kafka_topics import LIMIT, Topics, Worker, wait_for
 
+from stellar.pipeline.connectors.kafka import client
+from stellar.pipeline.connectors.kafka.producer import TopicWriter
+from stellar.pipeline.connectors.kafka.settings import KafkaSettings
 from stellar.pipeline.records import Record
 
 if TYPE_CHECKING:
@@ -271,7 +274,70 @@ def test_records_for_an_unknown_topic_are_error_documents(
     topics.wait_until_committed(f"{source}_parser", source)
     assert "1 out + 1 dropped + 2 rejected" in worker.stop()
     assert [document["n"] for document in topics.documents(out)] == [2]
-    assert all("does not exist" in error["message"] for error in topics.documents(errors))
+    fix = "or correct the record's field with its name"
+    assert [error["message"] for error in topics.documents(errors)] == [
+        f"topic '{targets[0]}' does not exist; create it with stellar-pipeline topic create {targets[0]}, {fix}",
+        f"invalid name of a topic 'no topic /../': expected letters, digits, '.', '_' and '-', {fix}",
+    ]
+
+
+def test_a_topic_that_is_looked_up_while_no_broker_is_available_is_waited_for(
+    broker: Kafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = Topics(broker.hosts).create("out")
+    monkeypatch.setattr(client, "CONNECT_SECONDS", 1.0)
+    writer = TopicWriter(KafkaSettings(broker.hosts), lambda topic, value, reason: None)
+    was_stopped = []
+
+    def stay() -> None:
+        if not broker.is_serving():
+            was_stopped.append(True)
+            broker.start()
+
+    writer.stay = stay
+    broker.stop()
+    writer.require_topic(name)
+    writer.write(name, b"{}")
+    writer.flush()
+    writer.close()
+    assert was_stopped == [True]
+
+
+@pytest.mark.parametrize(
+    ("properties", "reason"),
+    [
+        (["auto.offset.reset=error"], "; set auto.offset.reset to earliest or latest"),
+        (
+            ["session.timeout.ms=100", "heartbeat.interval.ms=50"],
+            "; set session.timeout.ms to a value that the brokers",
+        ),
+    ],
+)
+def test_properties_with_which_nothing_is_read_end_the_worker(
+    topics: Topics, configure: Callable[..., Path], start: Callable[..., Worker], properties: list[str], reason: str
+) -> None:
+    source = topics.create("in")
+    topics.send(source, [b"{}"])
+    targets = ["--output", f"topic:{source}", "--errors", f"topic:{source}"]
+    more = [word for each in properties for word in ("--kafka-property", each)]
+    assert reason in failure_of(start("--config", str(configure(source)), "--sensor", "s", *targets, *more))
+
+
+def test_a_group_whose_members_share_partitions_otherwise_ends_the_worker(
+    topics: Topics, configure: Callable[..., Path], start: Callable[..., Worker]
+) -> None:
+    from confluent_kafka import Consumer
+
+    source = topics.create("in")
+    other = Consumer({
+        "bootstrap.servers": topics.hosts, "group.id": f"{source}_parser", "partition.assignment.strategy": "range",
+    })  # fmt: skip
+    other.subscribe([source])
+    wait_for(lambda: other.poll(0.1) is None and bool(other.assignment()), "the other member")
+    targets = ["--output", f"topic:{source}", "--errors", f"topic:{source}"]
+    line = failure_of(start("--config", str(configure(source)), "--sensor", "s", *targets))
+    other.close()
+    assert line.endswith("members of the consumer group use another assignment strategy; end them first")
 
 
 def test_a_message_without_a_value_is_an_error_document(

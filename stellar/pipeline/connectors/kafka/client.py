@@ -34,6 +34,14 @@ class KafkaFailure(OSError):
         self.code = code
 
 
+class KafkaUnreachable(KafkaFailure):
+    """No broker responds."""
+
+
+class UnusableTopic(KafkaFailure):
+    """A topic that does not exist, or may not be used; str() gives the reason and the fix."""
+
+
 def load_library() -> Any:
     """Return the module confluent_kafka. Raises ValueError with the command to install it if it is missing."""
     try:
@@ -115,14 +123,15 @@ def explain_failure(error: Exception, brokers: str, connection_error: str = "") 
         return KafkaFailure(str(error))
     code: int = failed.code()
     name: str = failed.name()
-    if name in ("_TRANSPORT", "_ALL_BROKERS_DOWN", "_TIMED_OUT", "_RESOLVE"):
+    if name in CONNECTION_ERRORS:
         detail = connection_error or failed.str()
         likely = next((fix for word, fix in _CONNECTION_FIXES.items() if word in detail), "check the hosts and ports")
-        return KafkaFailure(f"cannot connect to Kafka at {brokers}: {detail}; {likely}", code)
+        return KafkaUnreachable(f"cannot connect to Kafka at {brokers}: {detail}; {likely}", code)
     fix = _FIXES.get(name)
     return KafkaFailure(f"{failed.str()}; {fix}" if fix else failed.str(), code)
 
 
+CONNECTION_ERRORS = frozenset({"_TRANSPORT", "_ALL_BROKERS_DOWN", "_TIMED_OUT", "_RESOLVE"})
 # By a word in the error of a connection
 _CONNECTION_FIXES = {
     "SSL": "check security.protocol and ssl.ca.location",
@@ -137,6 +146,8 @@ _FIXES = {
     "CLUSTER_AUTHORIZATION_FAILED": "grant the user IdempotentWrite on the cluster",
     "SASL_AUTHENTICATION_FAILED": "check sasl.username and sasl.password",
     "INCONSISTENT_GROUP_PROTOCOL": "members of the consumer group use another assignment strategy; end them first",
+    "INVALID_SESSION_TIMEOUT": "set session.timeout.ms to a value that the brokers allow",
+    "_AUTO_OFFSET_RESET": "set auto.offset.reset to earliest or latest",
 }
 
 
@@ -170,15 +181,15 @@ _TOPIC_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 
 def check_topic_name(topic: str) -> None:
-    """Raise KafkaFailure for a name that no topic can have."""
+    """Raise UnusableTopic for a name that no topic can have."""
     if not _TOPIC_NAME.fullmatch(topic):
-        raise KafkaFailure(f"invalid name of a topic {quote(topic)}: expected letters, digits, '.', '_' and '-'")
+        raise UnusableTopic(f"invalid name of a topic {quote(topic)}: expected letters, digits, '.', '_' and '-'")
 
 
 def list_partitions(client: Any, monitor: ConnectionMonitor, *topics: str) -> dict[str, int]:
-    """Return the number of partitions of each topic; of all topics if none is named.
+    """Return the number of partitions of each topic; if none is named, of all that can be used now.
 
-    Raises KafkaFailure if Kafka does not respond, or a topic does not exist.
+    Raises KafkaUnreachable if Kafka does not respond, UnusableTopic if a topic does not exist or may not be used.
     """
     for topic in topics:
         check_topic_name(topic)
@@ -190,14 +201,15 @@ def list_partitions(client: Any, monitor: ConnectionMonitor, *topics: str) -> di
     except load_library().KafkaException as error:
         client.poll(0)
         raise monitor.explain(error) from error
-    for name, each in found.items():
-        if each.error is not None:
-            _raise_for_topic(name, each.error)
     monitor.note_success()
-    return {name: len(each.partitions) for name, each in found.items()}
+    for failure in (_explain_topic(name, each.error) for name, each in found.items() if each.error is not None):
+        if topics:
+            raise failure
+        log.warning("%s", failure)
+    return {name: len(each.partitions) for name, each in found.items() if each.error is None}
 
 
-def _raise_for_topic(topic: str, error: KafkaError) -> None:
+def _explain_topic(topic: str, error: KafkaError) -> UnusableTopic:
     if error.name() in ("UNKNOWN_TOPIC_OR_PART", "LEADER_NOT_AVAILABLE"):
-        raise KafkaFailure(describe_missing(topic), error.code())
-    raise KafkaFailure(f"topic {quote(topic)}: {explain_failure(Exception(error), BROKERS)}", error.code())
+        return UnusableTopic(describe_missing(topic), error.code())
+    return UnusableTopic(f"topic {quote(topic)}: {explain_failure(Exception(error), BROKERS)}", error.code())

@@ -14,8 +14,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from stellar.pipeline.connectors.kafka.client import (
+    CONNECTION_ERRORS,
     ConnectionMonitor,
     KafkaFailure,
+    KafkaUnreachable,
     describe_missing,
     list_partitions,
     load_library,
@@ -40,6 +42,11 @@ _DEFAULTS = {
     "fetch.message.max.bytes": 1024 * 1024,
     "topic.metadata.refresh.interval.ms": 30_000,
 }
+# Errors after which librdkafka tries again, but which only the operator can end
+_LASTING_ERRORS = frozenset({
+    "TOPIC_AUTHORIZATION_FAILED", "GROUP_AUTHORIZATION_FAILED", "INCONSISTENT_GROUP_PROTOCOL", "INVALID_GROUP_ID",
+    "INVALID_SESSION_TIMEOUT", "_AUTO_OFFSET_RESET",
+})  # fmt: skip
 _REQUIRED = {"enable.auto.commit": "false", "enable.auto.offset.store": "false"}
 
 Partition = tuple[str, int]
@@ -88,7 +95,7 @@ class TopicReader:
         self._next_look = 0.0
         self._acknowledge = acknowledge
         self._monitor = ConnectionMonitor(settings.brokers)
-        own = settings.make_properties({"group.id": group}, _DEFAULTS, properties or {}, _REQUIRED)
+        own = settings.make_properties({"group.id": group}, properties or {}, _REQUIRED, defaults=_DEFAULTS)
         self._consumer = make_client("Consumer", own, self._monitor)
         self._library = load_library()
         self._assignments: dict[Partition, int] = {}
@@ -100,18 +107,18 @@ class TopicReader:
         self._failure: KafkaFailure | None = None
         try:
             self._subscribe()
-            if not self.topics:
-                raise KafkaFailure(f"no topic matches {topic.text}; create one, or correct sensorTopic")
         except BaseException:
             self._consumer.close()
             raise
 
     def _subscribe(self) -> None:
-        """Subscribe to the topic, or to those that match the pattern now."""
+        """Subscribe to the topic, or to those that match the pattern now. Raises KafkaFailure if there are none."""
         if self._topic.pattern is None:
             topics = frozenset(list_partitions(self._consumer, self._monitor, self._topic.text))
         else:
             topics = frozenset(filter(self._topic.matches, list_partitions(self._consumer, self._monitor)))
+            if not topics:
+                raise KafkaFailure(f"no topic matches {self._topic.text}; create one, or correct sensorTopic")
         self._next_look = time.monotonic() + _SECONDS_BETWEEN_LOOKS
         if topics != self.topics:
             self.topics = topics
@@ -142,7 +149,7 @@ class TopicReader:
     def _look_for_topics(self) -> None:
         try:
             self._subscribe()
-        except KafkaFailure as error:  # the topics so far are read; a broker that is not available is reported anyway
+        except KafkaUnreachable as error:  # reported by the monitor; meanwhile the topics stay as they are
             log.debug("cannot list topics: %s", error)
             self._next_look = time.monotonic() + _SECONDS_BETWEEN_LOOKS
 
@@ -167,7 +174,7 @@ class TopicReader:
         """Handle an event that is not a message. Raises KafkaFailure for one that does not pass by itself."""
         if error.name() == "UNKNOWN_TOPIC_OR_PART":
             raise KafkaFailure(f"{describe_missing(topic or ', '.join(self.topics))}, and restart the worker")
-        if error.fatal() or error.name() in ("TOPIC_AUTHORIZATION_FAILED", "GROUP_AUTHORIZATION_FAILED"):
+        if error.fatal() or error.name() in _LASTING_ERRORS:
             raise self._monitor.explain(self._library.KafkaException(error))
         if error.name() == "_MAX_POLL_EXCEEDED":
             log.warning(
@@ -175,6 +182,8 @@ class TopicReader:
             )
         elif error.name() != "_PARTITION_EOF":
             self._monitor.note_error(error)
+            if error.name() not in CONNECTION_ERRORS:  # the monitor reports those
+                log.warning("group %s: %s", self.group, error.str())
 
     def owns(self, position: TopicPosition) -> bool:
         """Return True if the partition of a message is still assigned as it was when the message was read."""

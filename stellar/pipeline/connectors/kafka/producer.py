@@ -12,6 +12,8 @@ from stellar.pipeline.connectors.kafka.client import (
     CONNECT_SECONDS,
     ConnectionMonitor,
     KafkaFailure,
+    KafkaUnreachable,
+    UnusableTopic,
     describe_missing,
     list_partitions,
     load_library,
@@ -26,7 +28,7 @@ log = logging.getLogger(__name__)
 # Messages of a topic without a position go to the partition that librdkafka chooses
 _ANY_PARTITION = -1
 _WAIT_SECONDS = 0.5
-_UNKNOWN_SECONDS = 10.0
+_UNUSABLE_SECONDS = 10.0
 _MOST_TOPICS = 1000
 _NO_LIMIT = 1 << 62
 _MESSAGES_BETWEEN_POLLS = 100
@@ -77,7 +79,8 @@ class TopicWriter:
     ) -> None:
         self._monitor = ConnectionMonitor(settings.brokers)
         self._limits = dict(limits or {})
-        own = settings.make_properties(_DEFAULTS, _limit_sizes(self._limits), properties or {}, _REQUIRED)
+        defaults = _DEFAULTS | _limit_sizes(self._limits)
+        own = settings.make_properties(properties or {}, _REQUIRED, defaults=defaults)
         own["on_delivery"] = self._note_failure
         self._producer = make_client("Producer", own, self._monitor)
         self._exception = load_library().KafkaException
@@ -88,26 +91,39 @@ class TopicWriter:
         self._failure: KafkaFailure | None = None
         self._since_poll = 0
         self._partitions: dict[str, int] = {}
-        self._unknown: dict[str, float] = {}
+        self._unusable: dict[str, tuple[float, str]] = {}  # until when, and why
 
     def check_topic(self, topic: str) -> None:
         """Raise KafkaFailure if a topic does not exist, or Kafka does not respond."""
         self._partitions |= list_partitions(self._producer, self._monitor, topic)
 
-    def has_topic(self, topic: str) -> bool:
-        """Return True if a topic exists. One that does not is looked up again after some seconds."""
+    def require_topic(self, topic: str) -> None:
+        """Raise UnusableTopic if a topic does not exist, or may not be used; it is looked up again after some seconds.
+
+        While no broker is available, it is waited for.
+        """
         if topic in self._partitions:
-            return True
-        if time.monotonic() < self._unknown.get(topic, 0.0):
-            return False
+            return
+        until, reason = self._unusable.get(topic, (0.0, ""))
+        if time.monotonic() < until:
+            raise UnusableTopic(reason)
         try:
-            self.check_topic(topic)
-        except KafkaFailure:
-            if len(self._unknown) >= _MOST_TOPICS:
-                self._unknown.clear()
-            self._unknown[topic] = time.monotonic() + _UNKNOWN_SECONDS
-            return False
-        return True
+            self._await_topic(topic)
+        except UnusableTopic as error:
+            if len(self._unusable) >= _MOST_TOPICS:
+                self._unusable.clear()
+            self._unusable[topic] = (time.monotonic() + _UNUSABLE_SECONDS, str(error))
+            raise
+
+    def _await_topic(self, topic: str) -> None:
+        """Look up a topic; while no broker is available, it is waited for."""
+        while True:
+            try:
+                self.check_topic(topic)
+            except KafkaUnreachable:
+                self.stay()
+            else:
+                return
 
     def write(self, topic: str, value: bytes, position: TopicPosition | None = None, id: str | None = None) -> None:
         """Add a message; it waits if many are not acknowledged.
@@ -146,7 +162,7 @@ class TopicWriter:
 
     def _map_partition(self, topic: str, position: TopicPosition) -> int:
         if topic not in self._partitions:
-            self.check_topic(topic)
+            self._await_topic(topic)
         return position.partition % self._partitions[topic]
 
     def _explain(self, error: Exception, topic: str, value: bytes) -> Exception:

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from stellar.util.abbreviate import quote
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 
 BROKERS = "bootstrap.servers"
 Properties = dict[str, Any]
+NO_PROPERTIES: Mapping[str, Any] = MappingProxyType({})
 
 SECURITY_PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 # Older names, which Metron's scripts pass
@@ -65,9 +67,9 @@ class KafkaSettings:
     brokers: str
     properties: Mapping[str, Any] = field(default_factory=dict)
 
-    def make_properties(self, *more: Mapping[str, Any]) -> Properties:
-        """Return the properties of a client; later ones take precedence."""
-        together: Properties = {BROKERS: self.brokers, **self.properties}
+    def make_properties(self, *more: Mapping[str, Any], defaults: Mapping[str, Any] = NO_PROPERTIES) -> Properties:
+        """Return the properties of a client; later ones take precedence, and all over the defaults."""
+        together: Properties = {**defaults, **self.properties, BROKERS: self.brokers}
         for each in more:
             together |= each
         return together
@@ -87,8 +89,8 @@ def make_settings(
     together: Properties = {}
     for each in properties:
         together |= translate(each)
-    hosts = brokers or together.pop(BROKERS, None)
-    together.pop(BROKERS, None)
+    configured = together.pop(BROKERS, None)
+    hosts = brokers or configured
     if not hosts:
         raise ValueError("no Kafka brokers configured; pass --kafka HOST:PORT,...")
     if protocol is not None:

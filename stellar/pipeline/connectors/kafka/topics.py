@@ -23,6 +23,8 @@ from stellar.util.optional_imports import import_optional
 log = logging.getLogger(__name__)
 
 _LIMIT = "max.message.bytes"
+# The time that brokers have for a change, and that a request for one has
+_CHANGE_TIMES = {"operation_timeout": CONNECT_SECONDS, "request_timeout": 2 * CONNECT_SECONDS}
 
 
 class TopicAdmin:
@@ -42,17 +44,18 @@ class TopicAdmin:
     def create(self, topic: str, partitions: int, replicas: int, config: Mapping[str, str]) -> None:
         """Create a topic."""
         new = self._admin.NewTopic(topic, partitions, replicas, config=dict(config))
-        self._wait(self._client.create_topics([new], operation_timeout=CONNECT_SECONDS), topic)
+        self._end(self._client.create_topics([new], **_CHANGE_TIMES)[topic], topic)
 
     def delete(self, topic: str) -> None:
         """Delete a topic with all its messages."""
-        self._wait(self._client.delete_topics([topic], operation_timeout=CONNECT_SECONDS), topic)
+        self._end(self._client.delete_topics([topic], **_CHANGE_TIMES)[topic], topic)
 
-    def _wait(self, futures: Mapping[str, Any], topic: str) -> None:
+    def _end(self, request: Any, topic: str) -> Any:
+        """Return the result of a request, which has a time-out of its own."""
         try:
-            futures[topic].result(2 * CONNECT_SECONDS)
+            return request.result()
         except self._library.KafkaException as error:
-            self._client.poll(0)
+            self._client.poll(0)  # receives the last error of a connection
             raise self._explain(error, topic) from error
 
     def _explain(self, error: Exception, topic: str) -> KafkaFailure:
@@ -72,25 +75,28 @@ class TopicAdmin:
         return self._ids[topic]
 
     def _describe_id(self, topic: str) -> str | None:
-        futures = self._client.describe_topics(self._library.TopicCollection([topic]))
-        try:
-            id = futures[topic].result(CONNECT_SECONDS).topic_id
-        except self._library.KafkaException as error:
-            self._client.poll(0)
-            raise self._explain(error, topic) from error
+        names = self._library.TopicCollection([topic])
+        id = self._end(self._client.describe_topics(names, request_timeout=CONNECT_SECONDS)[topic], topic).topic_id
         bits = None if id is None else (id.get_most_significant_bits(), id.get_least_significant_bits())
         return None if not bits or bits == (0, 0) else str(id)
 
     def read_limits(self, topics: Sequence[str]) -> dict[str, int]:
-        """Return the limit of messages of each topic, in bytes; without those that the user must not know."""
+        """Return the limit of messages of each topic, in bytes; without those that the user may not read."""
         kind = self._admin.ConfigResource.Type.TOPIC
         resources = {self._admin.ConfigResource(kind, topic): topic for topic in topics}
         if not resources:
             return {}
         limits = {}
-        for resource, future in self._client.describe_configs(list(resources)).items():
+        requests = self._client.describe_configs(list(resources), request_timeout=CONNECT_SECONDS)
+        for resource, request in requests.items():
             try:
-                limits[resource.name] = int(future.result(CONNECT_SECONDS)[_LIMIT].value)
-            except self._library.KafkaException as error:
-                log.debug("cannot read the limit of messages of %s: %s", resource.name, error)
+                limits[resource.name] = int(self._end(request, resource.name)[_LIMIT].value)
+            except KafkaFailure as error:
+                if error.code != self._library.KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                    raise
+                log.warning(
+                    "the user may not read the limit of messages of topic %s, and larger messages are rejected with "
+                    "those sent beside them; grant DescribeConfigs on the topic",
+                    quote(resource.name),
+                )
         return limits
