@@ -54,8 +54,8 @@ class EvaluationLimits:
         "stellar.limits.items",
         2**20,
         integer(FEW_ITEMS, _LARGEST),
-        "Items of a list that an expression builds from other values, and of all lists, sets and maps together in a "
-        "value that it compares, hashes or converts to a string.",
+        "Items of a list that an expression builds from other values, of all lists, sets and maps together in a value "
+        "that it compares, hashes or converts to a string, and of all lists together that loops within a loop read.",
     )
     levels: int = setting(
         "stellar.limits.levels",
@@ -115,6 +115,28 @@ def check_items(count: int) -> None:
     """Raise LimitExceeded if a list would have too many items."""
     if count > FEW_ITEMS and count > (most := _CURRENT.get().items):
         raise LimitExceeded("items", most)
+
+
+class Steps:
+    """The elements that a loop and the loops within it may still read, which are as many as a value may have items.
+
+    Else loops over the same list take time that grows by its length with each further loop.
+    """
+
+    __slots__ = ("_left", "_most")
+
+    def __init__(self) -> None:
+        self._left = self._most = _CURRENT.get().items
+
+    def count(self, elements: Any) -> Any:
+        """Return a list or string, after counting its elements. Raises LimitExceeded if all loops have too many."""
+        try:
+            self._left -= len(elements)
+        except TypeError:  # null, or an error of the function
+            return elements
+        if self._left < 0:
+            raise LimitExceeded("items", self._most)
+        return elements
 
 
 def measure(value: Any) -> int:

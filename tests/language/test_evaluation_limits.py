@@ -90,6 +90,10 @@ EXCEEDED = {
         "FILTER(text, x -> true)": "FILTER",
         "REDUCE(text, (a, b) -> 1, 1)": "REDUCE",
         "REDUCE(forty, (a, b) -> [a, a], [])": "REDUCE",
+        "MAP(forty, a -> MAP(forty, b -> MAP(forty, c -> MAP(forty, d -> d == 1))))": "MAP",
+        "FILTER(steps, a -> LENGTH(FILTER(steps, b -> REDUCE(steps, (c, d) -> d, 1) == 0)) == 1)": "REDUCE",
+        "REDUCE(steps, (a, b) -> LENGTH(MAP([1, 2, number], x -> MAP(text, c -> 1))), 1)": "MAP",
+        "MAP(FILTER(steps, a -> LENGTH(FILTER(items, b -> b > 1)) == 0), a -> 1)": "FILTER",
         "TO_JSON_OBJECT(JOIN(['[', JOIN(MAP(items, x -> ','), ''), ']'], ''))": "TO_JSON_OBJECT",
     },
     "levels": {
@@ -169,6 +173,21 @@ def test_an_error_names_the_function_the_limit_and_the_setting(source, name, lim
 )
 def test_a_value_within_the_limits_or_only_passed_through_is_no_error(source, value):
     assert stellar.evaluate(source, RECORD) == value
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize(
+    "source",
+    [
+        "MAP(steps, a -> LENGTH(MAP(steps, b -> MAP(['x', 'y'], c -> b == a))))",
+        "[MAP(nothing, a -> MAP(a, b -> 1)), MAP(forty, a -> MAP(nothing, b -> 1))]",
+        "MAP([1000, 2], a -> LENGTH(MAP(items, b -> b)))",
+        "MAP([MAP(items, a -> LENGTH([a])), MAP(items, a -> LENGTH([a]))], a -> LENGTH(MAP([a], b -> b)))",
+    ],
+)
+def test_loops_in_a_loop_may_read_as_many_elements_as_a_value_may_have_items(source, fast):
+    record = {**RECORD, "items": [0] * (2**20 // 2 - 1)}
+    assert stellar.Expression(source, stellar.LIBRARY, fast=fast)(record) is not None
 
 
 def test_sixty_four_levels_are_within_the_limit():

@@ -113,6 +113,7 @@ SOURCES = [
     "NaN == b",
     "'é' + a == 'éxy' and\n  TO_UPPER('ü') == 'Ü' and b > 'x'",
     "TO_INTEGER(a) + 1\n // comment",
+    "MAP(a, x -> MAP(a, y -> JOIN([x, y], b)))",
     "",
 ]
 RECORDS: list[dict[str, Any]] = [{"a": "xy", "b": 2}, {"a": 1.5, "b": "x"}, {"a": [1], "b": 0}, {}]

@@ -99,6 +99,20 @@ def fold_constant(node: n.Expr) -> Any:
     return folded.value if isinstance(folded, n.Literal) else UNKNOWN
 
 
+def is_nested_loop(arguments: tuple[n.Expr, ...]) -> bool:
+    """Return True for a lambda among arguments, and one within a lambda that evaluating them or the call evaluates."""
+    if not any(isinstance(each, n.Lambda) for each in arguments):
+        return False
+    nodes = [(each, False) for each in arguments]
+    while nodes:  # a long chain has more levels than a recursion may have
+        node, is_inside = nodes.pop()
+        is_lambda = isinstance(node, n.Lambda)
+        if is_lambda and is_inside:
+            return True
+        nodes += [(child, is_inside or is_lambda) for child in n.children(node)]
+    return False
+
+
 def split_chain(node: n.Arithmetic) -> tuple[n.Expr, list[n.Arithmetic]]:
     """Split `a + b + c` into its first operand and its operations from left to right."""
     steps = [node]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import ast
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from stellar.language import nodes as n
 from stellar.language import runtime
 from stellar.language.compiler import pyast as py
-from stellar.language.compiler.pyast import IN, IS, NOT_IN, Code, HeldValue, Position
+from stellar.language.compiler.pyast import IN, IS, LOAD, NOT_IN, Code, HeldValue, Position
 from stellar.language.compiler.source_map import SourceMap
 from stellar.language.inline import Prepared
 from stellar.language.library import Library
@@ -25,15 +25,17 @@ class Scope:
     locals: Stellar name to Python local
     in_lambda: True in the body of a lambda
     loops: number of enclosing comprehensions within the same Python function
+    steps: within a lambda whose calls have lambdas, too, the local of the `limits.Steps` that count their elements
     """
 
     locals: dict[str, str] = field(default_factory=dict)
     in_lambda: bool = False
     loops: int = 0
+    steps: str | None = None
 
     def copy(self) -> Scope:
         """Return a scope that more names can be added to."""
-        return Scope(dict(self.locals), self.in_lambda, self.loops)
+        return replace(self, locals=dict(self.locals))
 
 
 class PreparedCall(NamedTuple):
@@ -74,11 +76,12 @@ class CodeBuilder(ABC):
 
     def lambda_body(self, parameters: Mapping[str, str]) -> Branch:
         """Return a context manager for the body of a lambda, whose parameters are these Python locals."""
-        return Branch(self, Scope({**self.scope.locals, **parameters}, True))
+        return Branch(self, Scope({**self.scope.locals, **parameters}, True, steps=self.scope.steps))
 
     def loop_body(self, parameters: Mapping[str, str]) -> Branch:
         """Return a context manager for the body of a lambda that is compiled to a comprehension."""
-        return Branch(self, Scope({**self.scope.locals, **parameters}, True, self.scope.loops + 1))
+        scope = Scope({**self.scope.locals, **parameters}, True, self.scope.loops + 1, self.scope.steps)
+        return Branch(self, scope)
 
     # -- Values and names ---------------------------------------------------------------------------------------------
 
@@ -109,6 +112,12 @@ class CodeBuilder(ABC):
     def call_helper(self, helper: Callable[..., Any], arguments: list[Code], at: Position) -> Code:
         """Return a call of a Python function, such as one of runtime.py, under its own name."""
         return py.call(self.bind_global(helper, helper.__name__, at), arguments, at)
+
+    def count_elements(self, code: Code, at: Position) -> Code:
+        """Return code for the same list or string that counts its elements, in the lambda of another loop."""
+        if self.scope.steps is None or not self.scope.in_lambda:
+            return code
+        return py.call(ast.Attribute(py.load(self.scope.steps, at), "count", LOAD, **at), [code], at)
 
     # -- Guards -------------------------------------------------------------------------------------------------------
 

@@ -62,7 +62,11 @@ class CallBuilder(CodeBuilder):
             return self.compile_inline(inline, passed, self.bind_global(target, name, at), context, at)
         code = context
         for argument in passed:  # a comprehension would need more of the stack in nested calls
-            code.append(self.compile_argument(argument))
+            compiled = self.compile_argument(argument)
+            is_looped = argument.position + 1 < len(arguments) and isinstance(
+                arguments[argument.position + 1], n.Lambda
+            )
+            code.append(self.count_elements(compiled, at) if is_looped else compiled)
         return py.call(self.bind_global(target, name, at), code, at)
 
     def prepare_function(self, function: Function, arguments: tuple[n.Expr, ...]) -> PreparedCall | None:

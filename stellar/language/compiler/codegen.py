@@ -33,6 +33,7 @@ from stellar.language.compiler import pyast as py
 from stellar.language.compiler.analysis import (
     InlineTree,
     comparable_classes,
+    is_nested_loop,
     literal_members,
     split_chain,
     static_class,
@@ -52,6 +53,7 @@ from stellar.language.compiler.pyast import GREATER, IN, IS, IS_NOT, LESS, LOAD,
 from stellar.language.compiler.source_map import SourceMap
 from stellar.language.context import NOTHING
 from stellar.language.library import Function, Library
+from stellar.language.limits import Steps
 from stellar.language.resolver import call_problem, problem_span
 
 # CPython 3.12 and 3.13 crash when they compile more than 20 nested blocks, to which they convert comprehensions
@@ -475,14 +477,23 @@ class Compiler(ChoiceBuilder, CallBuilder):
             return self.call_helper(runtime.raise_call_error, [py.constant(problem, at)], at)
         function = self.library[node.name]
         used = node.arguments[: function.most]
+        start = self.start_steps(at) if self.scope.steps is None and is_nested_loop(used) else None
         is_too_deep = self.scope.loops >= MAX_NESTED_COMPREHENSIONS
         if self.fast and function.comprehension and not is_too_deep and self.fits_comprehension(used):
             code = self.compile_comprehension(function, used, at)
         else:
             code = self.compile_plain_call(function, used, at)
+        if start is not None:
+            self.scope.steps = None
+            code = ast.Subscript(ast.Tuple([start, code], LOAD, **at), py.constant(1, at), LOAD, **at)
         if surplus := [self.compile(argument) for argument in node.arguments[len(used) :]]:
             return ast.Subscript(ast.Tuple([code, *surplus], LOAD, **at), py.constant(0, at), LOAD, **at)
         return code
+
+    def start_steps(self, at: Position) -> Code:
+        """Count the elements of the loops that are compiled next: `steps := Steps()`"""
+        self.scope.steps = self.new_name("steps")
+        return py.assign(self.scope.steps, self.call_helper(Steps, [], at), at)
 
     # -- Comprehensions -----------------------------------------------------------------------------------------------
 
@@ -531,10 +542,16 @@ class Compiler(ChoiceBuilder, CallBuilder):
         here = self.source_map[source.span]
         held = self.hold_borrowed(source)
         if isinstance(source, n.ListLiteral):
-            return held
+            return self.hold_counted(held, at)
         to_items = self.bind_global(partial(runtime.items, function), f"items_{function.name}", here)
         converted = py.call(to_items, [held.again], here)
-        return self.hold_code(ast.IfExp(self.test_class(held.first, list, at), held.again, converted, **at), at)
+        code = ast.IfExp(self.test_class(held.first, list, at), held.again, converted, **at)
+        return self.hold_counted(self.hold_code(code, at), at)
+
+    def hold_counted(self, items: HeldValue, at: Position) -> HeldValue:
+        """Hold items, which are counted in the lambda of another loop."""
+        counted = self.count_elements(items.first, at)
+        return items if counted is items.first else self.hold_code(counted, at)
 
     def match_filter(self, node: n.Expr) -> tuple[Function, n.Expr, n.Lambda] | None:
         """Return function, source and condition of a FILTER that fits into a comprehension; None for other nodes."""

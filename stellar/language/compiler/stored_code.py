@@ -23,6 +23,7 @@ from stellar.language.compiler.functions import FunctionCode
 from stellar.language.context import NOTHING
 from stellar.language.inline import Inline, Prepared, describe_forms
 from stellar.language.library import UNKNOWN, Library, Written
+from stellar.language.limits import Steps
 from stellar.language.python_values import OWN
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ _BY_NAME: dict[str, Any] = {
     **vars(runtime),
     "NOTHING": NOTHING,
     "OWN": OWN,
+    "Steps": Steps,
 }
 _HELPERS: dict[str, Callable[..., Any]] = {
     "accept": runtime.accept,
