@@ -133,6 +133,13 @@ def same(left: Any, right: Any) -> bool:
 def _same(left: Any, right: Any) -> bool:
     if left is right:
         return True
+    if left.__class__ is right.__class__:  # the most frequent values first
+        if left.__class__ in _EXACT:
+            return bool(left == right)
+        if left.__class__ is list:
+            return len(left) == len(right) and all(starmap(_same, zip(left, right, strict=True)))
+        if left.__class__ is dict:
+            return _are_same_maps(left, right)
     left, right = from_python(left), from_python(right)
     if isinstance(left, float) and isinstance(right, float):
         return (left == right and math.copysign(1, left) == math.copysign(1, right)) or (
@@ -143,12 +150,20 @@ def _same(left: Any, right: Any) -> bool:
     if isinstance(left, list):
         return len(left) == len(right) and all(starmap(_same, zip(left, right, strict=True)))
     if isinstance(left, Mapping):
-        return len(left) == len(right) and all(
-            (found := _member(right, key)) is not ABSENT and _same(value, right[found]) for key, value in left.items()
-        )
+        return _are_same_maps(left, right)
     if isinstance(left, set):
         return len(left) == len(right) and all(_member(right, item) is not ABSENT for item in left)
     return bool(left == right)
+
+
+def _are_same_maps(left: Mapping[Any, Any], right: Mapping[Any, Any]) -> bool:
+    if len(left) != len(right):
+        return False
+    for key, value in left.items():
+        found = _member(right, key)
+        if found is ABSENT or not _same(value, right[found]):
+            return False
+    return True
 
 
 def _compare_types(left: Any, right: Any) -> bool:
@@ -164,6 +179,7 @@ def _compare_types(left: Any, right: Any) -> bool:
     return False
 
 
+_EXACT = frozenset({str, int, bool, bytes})  # whose values are the same if Python's are equal
 _CONTAINERS = (list, tuple, set, frozenset, Mapping)
 _FAMILIES: tuple[type, ...] = (bool, int, float, str, list, Mapping, set)
 
