@@ -17,9 +17,11 @@ import pytest
 from kazoo.client import KazooClient
 
 if TYPE_CHECKING:
+    from engines.elasticsearch.server import Elasticsearch
     from engines.hadoop.hdfs import Hdfs
     from engines.hadoop.yarn import Yarn
     from engines.kafka.server import Kafka
+    from engines.opensearch.server import OpenSearch
     from engines.zookeeper.server import ZooKeeper
 
 sys.path.append(str(Path(__file__).parents[1]))  # at the end: an installed package takes precedence
@@ -163,6 +165,24 @@ def kafka(engines: None) -> Iterator[Kafka]:
 
     with Kafka() as kafka:
         yield kafka
+
+
+@pytest.fixture(scope="session")
+def opensearch(engines: None) -> Iterator[OpenSearch]:
+    """OpenSearch for all tests that use it; tests name their indices differently."""
+    from engines.opensearch.server import OpenSearch
+
+    with OpenSearch() as opensearch:
+        yield opensearch
+
+
+@pytest.fixture(scope="session")
+def elasticsearch(engines: None) -> Iterator[Elasticsearch]:
+    """Elasticsearch 5.6 for all tests that use it; tests name their indices differently."""
+    from engines.elasticsearch.server import Elasticsearch
+
+    with Elasticsearch() as elasticsearch:
+        yield elasticsearch
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ SCOPES = {
         "maas_runtime/state/test_state_store_contract.py",
         "maas_runtime/store/test_store_contract.py",
         "pipeline/kafka/",
+        "pipeline/search/",
         "pipeline/test_cluster_tools.py",
         "pipeline/test_live_configuration.py",
         "pipeline/test_run_contract.py",
