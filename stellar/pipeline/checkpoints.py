@@ -50,6 +50,7 @@ class Checkpoints:
 
     def save(self) -> None:
         """Store all documents, positions and counts. Raises OSError."""
+        self._sinks.deliver()  # may take long, and be interrupted
         with self._complete():
             self._state.counts = asdict(self._counts)
             self._sinks.save(self._state)

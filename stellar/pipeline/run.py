@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
+from stellar.language.conversions import to_string
 from stellar.pipeline.connectors.lines import LineBatch
 from stellar.pipeline.live import LivePipeline
 from stellar.pipeline.models import RECORD_CONTEXT, RecordContext
@@ -247,6 +248,13 @@ class DeliveryLoop:
 
     def _write_error(self, failure: Failure, raw: Raw) -> None:
         self.errors(make_error_document(failure, self.pipeline.sensor, raw))
+
+
+def reject_stored(counts: Counts, errors: Callable[[Record], None], document: Record, id: str, reason: str) -> None:
+    """Write an error document for one that was counted as written, but that its target has rejected afterwards."""
+    counts.out -= 1
+    counts.rejected += 1
+    errors(make_error_document(Failure(document, "write", ValueError(reason)), to_string(document.get("source.type"))))
 
 
 run = run_pipeline  # the name in this module that existing programs import

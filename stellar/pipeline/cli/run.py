@@ -22,7 +22,15 @@ from stellar.pipeline.connectors.directories import choose_by_type
 from stellar.pipeline.connectors.lines import LineBatch
 from stellar.pipeline.connectors.positions import RunState
 from stellar.pipeline.connectors.resuming import check_resumable, read_resumed
-from stellar.pipeline.connectors.sinks import STANDARD_OUTPUT, Encoding, Sink, Sinks, find_encoding, is_directory
+from stellar.pipeline.connectors.sinks import (
+    STANDARD_OUTPUT,
+    Encoding,
+    Sink,
+    Sinks,
+    find_encoding,
+    is_directory,
+    is_search,
+)
 from stellar.pipeline.connectors.sources import check_readable, expand_names, list_existing, read_batches, total_size
 from stellar.pipeline.input_use import collect_inputs, warn_of_unused
 from stellar.pipeline.live import LivePipeline
@@ -31,13 +39,15 @@ from stellar.pipeline.pipeline import MessageProcessor
 from stellar.pipeline.progress import Display, display, summarize_counts
 from stellar.pipeline.records import Record
 from stellar.pipeline.routing import PipelineGroup
-from stellar.pipeline.run import Counts, run_batches
+from stellar.pipeline.run import Counts, reject_stored, run_batches
 from stellar.pipeline.services import add_registry_options
 from stellar.util.abbreviate import escape
 from stellar.util.interrupts import Interrupts
 from stellar.util.program_cache import save_cache
 
 if TYPE_CHECKING:
+    from stellar.pipeline.connectors.search.output import SearchOutput
+    from stellar.pipeline.indexing import SearchIndexing
     from stellar.pipeline.profiler.in_run import ProfilingSink
 
 DESCRIPTION = (
@@ -59,8 +69,8 @@ _WORKERS_HELP = (
 _OUTPUT_HELP = (
     "target for records: a file of JSON lines, which is overwritten; a SQLite file (.db, .sqlite, .sqlite3), which is "
     "appended to; a Parquet file (.parquet), which is replaced; a directory, whose files DIR/SENSOR/DATE.jsonl are "
-    "appended to, with the outputPathFunction of indexing/SENSOR.json instead of SENSOR; or - for standard output (the "
-    "default)"
+    "appended to, with the outputPathFunction of indexing/SENSOR.json instead of SENSOR; opensearch:URL,... or "
+    "elasticsearch:URL,..., with the index of indexing/SENSOR.json; or - for standard output (the default)"
 )
 _ERRORS_HELP = (
     "target for error documents, likewise; "
@@ -101,26 +111,28 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     messages, counts = Messages(), Counts()
-    choose = _ChooseDirectory(options, messages)
+    targets = _TargetSettings(options, messages)
     with ExitStack() as stack:
         if options.workers > 1:
             _check_configuration_stays(options)
-        opened = open_pipeline(options, stack, messages, choose.prepare)
+        opened = open_pipeline(options, stack, messages, targets.prepare)
         configs, pipeline = opened.configs, opened.pipeline
         patterns = find_inputs(options.files, configs[0])
         files = _find_files(patterns, options)
         check_readable(files, (options.output, options.errors))
         _check_options(options, configs[0], files)
-        process = _connect(opened, options, choose, stack)
+        process = _connect(opened, options, targets, stack)
         save_cache()
-        sinks = stack.enter_context(Sinks())
+        sinks = stack.enter_context(Sinks(targets.open_search))
         state = open_state(options, sinks, pipeline.sensor) if options.resume else RunState(pipeline.sensor)
-        sink = sinks.open(options.output, "records", choose)
+        sink = sinks.open(options.output, "records", targets.choose)
         total = None if options.follow else total_size(files)
         screen = stack.enter_context(display(partial(summarize_counts, counts), total, _is_progress_shown(options)))
         messages.print = screen.print_message
         stack.callback(messages.reset)  # before the display ends
-        errors = sinks.open(options.errors, "errors", choose) if options.errors else _FailureSummary(screen)
+        errors = sinks.open(options.errors, "errors", targets.choose) if options.errors else _FailureSummary(screen)
+        for output in sinks.search_outputs:
+            output.reject = partial(reject_stored, counts, errors)
         profiles = _open_profiles(configs[0], sink, errors)
         interrupts = Interrupts()
         checkpoints = (
@@ -134,8 +146,10 @@ def run(options: argparse.Namespace) -> int:
                 commit = checkpoints.commit if checkpoints is not None else _ignore
                 process(source, profiles or sink, errors, counts, commit)
             _finish_profiles(profiles, screen, options)
+            sinks.deliver()
         except KeyboardInterrupt:
             _finish_profiles(profiles, screen, options)
+            sinks.deliver()
             screen.print_message("stellar-pipeline: interrupted; the records so far are stored")
             return OK if options.follow else INTERRUPTED
         finally:
@@ -144,25 +158,42 @@ def run(options: argparse.Namespace) -> int:
     return OK
 
 
-class _ChooseDirectory:
-    """Chooses the sub-directories of documents by the configuration that is in force."""
+class _TargetSettings:
+    """The settings of directories and search servers, by the configuration that is in force."""
 
     def __init__(self, options: argparse.Namespace, report: Callable[[str], object]) -> None:
         self._options = options
         self._report = report
         self._choose: Callable[[Record], str] = choose_by_type
+        self._indexing: SearchIndexing | None = None
         self._profiles: ConfigText | Literal["unread"] | None = "unread"
 
     def prepare(self, group: PipelineGroup, configs: Sequence[SensorConfig]) -> None:
         """Use other configurations. Raises ConfigError."""
-        self._choose = _make_path_function(configs[0], self._options)
+        choose = _make_path_function(configs[0], self._options)
+        if any(target is not None and is_search(target) for target in (self._options.output, self._options.errors)):
+            self._find_indexing(configs).use(configs[0])
+        self._choose = choose
         profiles = configs[0].read_profiler()
         if self._profiles not in ("unread", profiles):
             self._report("changed profiles take effect after a restart")
         self._profiles = profiles
 
-    def __call__(self, document: Record) -> str:
+    def _find_indexing(self, configs: Sequence[SensorConfig]) -> SearchIndexing:
+        from stellar.pipeline.indexing import SearchIndexing  # most runs write to files
+
+        self._indexing = self._indexing or SearchIndexing([config.sensor for config in configs])
+        return self._indexing
+
+    def choose(self, document: Record) -> str:
+        """Return the sub-directory of a document."""
         return self._choose(document)
+
+    def open_search(self, target: str) -> SearchOutput:
+        """Open a search server. Raises ConfigError, ValueError or OSError."""
+        if self._indexing is None:
+            raise RuntimeError("no configuration; call prepare first")
+        return self._indexing.open(target)
 
 
 _Process = Callable[[Iterable[LineBatch], Sink, Sink, Counts, Callable[[LineBatch], None]], None]
@@ -177,15 +208,16 @@ def _check_configuration_stays(options: argparse.Namespace) -> None:
         )
 
 
-def _connect(opened: OpenPipeline, options: argparse.Namespace, choose: _ChooseDirectory, stack: ExitStack) -> _Process:
+def _connect(opened: OpenPipeline, options: argparse.Namespace, targets: _TargetSettings, stack: ExitStack) -> _Process:
     """Return the function that processes batches, after the services of the pipeline were connected."""
     pipeline, configs = opened.pipeline, opened.configs
     if options.workers > 1 and isinstance(pipeline, PipelineGroup):
         from stellar.pipeline.cli.workers import start_workers  # most runs have one process
 
-        choose.prepare(pipeline, configs)
-        errors = find_encoding(options.errors, choose) if options.errors else Encoding(_encode_failure)
-        return start_workers(pipeline, configs[0], options, (find_encoding(options.output, choose), errors), stack)
+        targets.prepare(pipeline, configs)
+        errors = find_encoding(options.errors, targets.choose) if options.errors else Encoding(_encode_failure)
+        output = find_encoding(options.output, targets.choose)
+        return start_workers(pipeline, configs[0], options, (output, errors), stack)
     opened.connect()
     stack.enter_context(match_timer())
     return partial(_run_here, pipeline, options)

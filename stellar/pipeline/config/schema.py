@@ -264,6 +264,7 @@ class WriterConfig(BaseModel):
     enabled: bool = Field(default=True, description="False discards the documents.")
     field_name_converter: str | None = Field(default=None, description="DEDOT or NOOP (Elasticsearch).")
     set_document_id: bool | None = Field(default=None, description="Use the guid as the document's id (Elasticsearch).")
+    data_stream: bool = Field(default=False, description="The index is a data stream (OpenSearch, Elasticsearch 7.9).")
     output_path_function: str | None = Field(default=None, description="A Stellar expression for the directory (HDFS).")
 
 

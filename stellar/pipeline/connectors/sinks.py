@@ -1,7 +1,8 @@
-"""Sinks for documents: JSON lines, SQLite, Parquet and directories.
+"""Sinks for documents: JSON lines, SQLite, Parquet, directories and search servers.
 
 A target is `-` for standard output, a name that ends in `.db`, `.sqlite` or `.sqlite3` for a database, or in `.parquet`
-for a Parquet file, a directory, or any other name for a file of JSON lines.
+for a Parquet file, a directory, a search server by its URL after `opensearch:` or `elasticsearch:`, or any other name
+for a file of JSON lines.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from functools import partial
 from io import FileIO
 from pathlib import Path
 from stat import S_ISREG
-from typing import IO, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from stellar.language.conversions import to_string
 from stellar.pipeline.connectors.directories import OutputDirectory, choose_by_type, encode_in_directory
@@ -32,11 +33,15 @@ from stellar.util.abbreviate import quote
 from stellar.util.forks import reset_after_fork
 from stellar.util.sqlite_connections import abandon
 
+if TYPE_CHECKING:
+    from stellar.pipeline.connectors.search.output import SearchOutput
+
 log = logging.getLogger(__name__)
 
 STANDARD_OUTPUT = "-"
 STANDARD_OUTPUT_NAME = "standard output"
 _DATABASES = (".db", ".sqlite", ".sqlite3")
+_SEARCH_PREFIXES = ("opensearch:", "elasticsearch:")
 _ROWS_PER_TRANSACTION = 1000
 _BUFFER_BYTES = 64 * 1024
 _FORKED = "{} was opened before a fork and is written by the parent only; open it in the child instead"
@@ -71,7 +76,7 @@ def find_encoding(target: str, choose: Callable[[Record], str] = choose_by_type)
         return Encoding(_encode_row)
     if is_directory(target):
         return Encoding(partial(encode_in_directory, choose=choose))
-    if target.endswith(PARQUET_SUFFIX):
+    if target.endswith(PARQUET_SUFFIX) or is_search(target):
         return Encoding(to_json_bytes)
     return Encoding(encode_line, joins=True)
 
@@ -344,10 +349,14 @@ class Sinks:
 
     With positions (`open_positions`), documents are stored together with them: `save` writes both, and `roll_back`
     discards the documents after the last save, as the next run does if this one is killed.
+
+    open_search: opens a search server; None if such targets cannot be used
     """
 
-    def __init__(self) -> None:
+    def __init__(self, open_search: Callable[[str], SearchOutput] | None = None) -> None:
         self._stack = ExitStack()
+        self._open_search = open_search
+        self._search: dict[str, SearchOutput] = {}
         self._databases: dict[str, Database] = {}
         self._files: dict[str, JsonLines | OutputDirectory | ParquetWriter] = {}
         self._store: PositionStore | None = None
@@ -358,7 +367,23 @@ class Sinks:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._stack.close()
+        with self._stack:
+            if exception[0] is None:
+                self.deliver()
+
+    @property
+    def search_outputs(self) -> Sequence[SearchOutput]:
+        """The search servers that are open."""
+        return tuple(self._search.values())
+
+    def deliver(self) -> None:
+        """Wait until search servers have acknowledged all documents. Raises OSError.
+
+        A document that one of them rejects may be added to another sink as an error document.
+        """
+        while any(output.has_pending for output in self._search.values()):
+            for output in self._search.values():
+                output.flush()
 
     def open_positions(self, run: str, targets: Sequence[str], file: str | None) -> PositionStore:
         """Return the store for the positions of a run; call it before `open`.
@@ -412,6 +437,7 @@ class Sinks:
 
     def save(self, state: RunState) -> None:
         """Write all documents so far, and the state with their lengths if it is stored. Raises OSError."""
+        self.deliver()
         lengths: dict[str, int] = {}
         for output in self._files.values():
             lengths |= output.sync()
@@ -429,6 +455,8 @@ class Sinks:
         """
         if self._store is None:
             raise RuntimeError("no store for positions is open; call open_positions first")
+        for search in self._search.values():
+            search.roll_back()
         for database in self._databases.values():
             database.roll_back()
         state = self._store.load()  # a save may have been interrupted after it was complete
@@ -444,6 +472,8 @@ class Sinks:
 
         Raises OSError if the target cannot be written.
         """
+        if is_search(target):
+            return self._open_search_output(target)
         if is_database(target):
             return self._database(target).open_table(table)
         path = STANDARD_OUTPUT if target == STANDARD_OUTPUT else str(Path(target).resolve())
@@ -454,6 +484,14 @@ class Sinks:
         if path not in self._files:
             self._files[path] = self._open_lines(target, self._lengths.get(path, 0))
         return self._files[path]
+
+    def _open_search_output(self, target: str) -> Sink:
+        if self._open_search is None:
+            raise ValueError(f"cannot write to {target}: this command writes to files and SQLite only")
+        if target not in self._search:
+            self._search[target] = output = self._open_search(target)
+            self._stack.callback(output.close)
+        return self._search[target]
 
     def _open_parquet(self, path: str) -> Sink:
         if path not in self._files:
@@ -501,17 +539,24 @@ class Sinks:
         return self._databases[path]
 
 
+def is_search(target: str) -> bool:
+    """Return True if a target is a search server."""
+    return target.startswith(_SEARCH_PREFIXES)
+
+
 def is_database(target: str) -> bool:
     """Return True if a target is a SQLite file by its name."""
-    return Path(target).suffix in _DATABASES
+    return Path(target).suffix in _DATABASES and not is_search(target)
 
 
 def is_directory(target: str) -> bool:
     """Return True if a target is a directory, which exists or has a slash at its end."""
-    return target.endswith("/") or Path(target).is_dir()
+    return (target.endswith("/") or Path(target).is_dir()) and not is_search(target)
 
 
 def _name_position_file(target: str) -> str:
+    if is_search(target):
+        raise ValueError("search servers do not store positions; pass --position FILE")
     if target == STANDARD_OUTPUT or is_pipe(target):
         raise ValueError("standard output and pipes do not store positions; pass --position FILE")
     return f"{target.rstrip('/')}.position"
