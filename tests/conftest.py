@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 import uuid
@@ -80,6 +81,18 @@ def need() -> Callable[..., None]:
             (pytest.fail if os.environ.get("CI") else pytest.skip)(why)
 
     return need
+
+
+@pytest.fixture
+def check_metrics(need: Callable[..., None]) -> Callable[[bytes], None]:
+    """A function that lets Prometheus's own tool check the format and the names of metrics."""
+    need("promtool")
+
+    def check(exposed: bytes) -> None:
+        done = subprocess.run(["promtool", "check", "metrics"], input=exposed, capture_output=True, check=False)
+        assert (done.returncode, done.stdout.decode(), done.stderr.decode()) == (0, "", "")
+
+    return check
 
 
 @pytest.fixture

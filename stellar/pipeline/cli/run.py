@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from stellar.java.match_timer import match_timer
+from stellar.monitoring.options import add_metrics_option
 from stellar.pipeline.checkpoints import Checkpoints
 from stellar.pipeline.cli.common import add_config_or_zookeeper, add_input
 from stellar.pipeline.cli.loading import Messages, OpenPipeline, find_inputs, open_pipeline
@@ -34,6 +35,7 @@ from stellar.pipeline.connectors.sinks import (
 from stellar.pipeline.connectors.sources import check_readable, expand_names, list_existing, read_batches, total_size
 from stellar.pipeline.input_use import collect_inputs, warn_of_unused
 from stellar.pipeline.live import LivePipeline
+from stellar.pipeline.metrics import PipelineMetrics, serve_metrics
 from stellar.pipeline.options import positive_integer
 from stellar.pipeline.pipeline import MessageProcessor
 from stellar.pipeline.progress import Display, display, summarize_counts
@@ -104,6 +106,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_registry_options(parser)
     add("--in-flight", metavar="N", type=positive_integer, help=_IN_FLIGHT_HELP)
     add("--workers", metavar="N", type=positive_integer, default=1, help=_WORKERS_HELP)
+    add_metrics_option(parser)
     add("--quiet", action="store_true", help="print neither progress nor counts")
     add_config_or_zookeeper(parser, _FOLLOWED_HELP)
 
@@ -134,6 +137,7 @@ def run(options: argparse.Namespace) -> int:
         for output in sinks.search_outputs:
             output.reject = partial(reject_stored, counts, errors)
         profiles = _open_profiles(configs[0], sink, errors)
+        serve_metrics(options, PipelineMetrics(pipeline.sensor, counts), stack, _inform(options, messages))
         interrupts = Interrupts()
         checkpoints = (
             Checkpoints(sinks, state, counts, complete=interrupts.complete)
@@ -156,6 +160,10 @@ def run(options: argparse.Namespace) -> int:
             if not options.quiet:
                 screen.print_message(f"stellar-pipeline: {pipeline.sensor}: {counts}")
     return OK
+
+
+def _inform(options: argparse.Namespace, messages: Messages) -> Callable[[str], object]:
+    return _ignore if options.quiet else messages
 
 
 class _TargetSettings:
@@ -310,8 +318,8 @@ def _read(
     return read_batches(files, options.max_line_bytes)
 
 
-def _ignore(batch: LineBatch) -> None:
-    """Store no position."""
+def _ignore(_: object) -> None:
+    """Store no position, and print nothing."""
 
 
 def _open_profiles(config: SensorConfig, sink: Sink, errors: Sink) -> ProfilingSink | None:

@@ -1,0 +1,121 @@
+"""The metrics of pipelines, requested from running commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from stellar.pipeline.cli import main
+
+from .killing import wait_for
+
+PROGRAM = "import sys; from stellar.pipeline.cli import main; sys.exit(main())"
+WriteConfig = Callable[..., Path]
+
+
+class Run:
+    """A running command with a server of metrics.
+
+    messages: what it has written to standard error so far
+    """
+
+    def __init__(self, process: subprocess.Popen[str], messages: Path) -> None:
+        self.process, self._messages = process, messages
+
+    @property
+    def messages(self) -> str:
+        return self._messages.read_text()
+
+    def get(self, path: str = "/metrics") -> str:
+        """Return the body of a response, after the server has started."""
+        wait_for(lambda: "metrics at " in self.messages or self.process.poll() is not None)
+        match = re.search(r"metrics at (http://\S+)/metrics", self.messages)
+        assert match is not None, self.messages
+        with urllib.request.urlopen(f"{match[1]}{path}", timeout=60) as response:
+            return str(response.read().decode())
+
+    def read(self, series: str) -> float:
+        """Return the value of a series; 0 if it does not exist."""
+        match = re.search(rf"^{re.escape(series)} (.+)$", self.get(), re.MULTILINE)
+        return float(match[1]) if match else 0
+
+
+@contextmanager
+def running(*arguments: object, directory: Path) -> Iterator[Run]:
+    """Run `stellar-pipeline` with a server of metrics, and end it."""
+    messages = directory / "messages"
+    command = [sys.executable, "-c", PROGRAM, *map(str, arguments), "--metrics", "127.0.0.1:0"]
+    with messages.open("w") as file:
+        process = subprocess.Popen(
+            command, cwd=directory, stderr=file, text=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        )
+    try:
+        yield Run(process, messages)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(120)
+
+
+def follow(
+    write_config: WriteConfig, directory: Path, lines: list[object], *arguments: object, **configs: object
+) -> list[object]:
+    """Return the arguments of a run that follows a file with these lines."""
+    path = directory / "input.jsonl"
+    path.write_text("".join(f"{each if isinstance(each, str) else json.dumps(each)}\n" for each in lines))
+    config = write_config(**configs)
+    return [
+        "run",
+        "--config",
+        config,
+        "--sensor",
+        "squid",
+        "--follow",
+        "--output",
+        directory / "out.jsonl",
+        *arguments,
+        path,
+    ]
+
+
+def test_a_run_shows_its_records_by_outcome(
+    write_config: WriteConfig, tmp_path: Path, check_metrics: Callable[[bytes], None]
+) -> None:
+    parser = {
+        "parserClassName": "JSONMap",
+        "filterClassName": "STELLAR",
+        "parserConfig": {"filter.query": "n != 2"},
+    }
+    lines = [{"n": 1, "timestamp": 1}, {"n": 2, "timestamp": 1}, "garbage", {"n": 3, "timestamp": 1}]
+    with running(*follow(write_config, tmp_path, lines, parser=parser), directory=tmp_path) as run:
+        wait_for(lambda: run.read('stellar_pipeline_messages_total{pipeline="squid"}') == 4)
+        exposed = run.get()
+        assert run.get("/healthz") == run.get("/readyz") == "ok\n"
+    for outcome, count in (("out", 2), ("dropped", 1), ("rejected", 1)):
+        assert f'stellar_pipeline_records_total{{pipeline="squid",outcome="{outcome}"}} {count}\n' in exposed
+    assert 'stellar_pipeline_reports_total{pipeline="squid"} 0\n' in exposed
+    assert "process_resident_memory_bytes " in exposed
+    check_metrics(exposed.encode())
+
+
+def test_an_address_that_cannot_be_used_ends_the_run(
+    write_config: WriteConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = follow(write_config, tmp_path, [], "--metrics", "192.0.2.1:9100")
+    assert main([str(each) for each in arguments]) == 1
+    assert "cannot serve metrics on 192.0.2.1:9100: Cannot assign requested address" in capsys.readouterr().err
+
+
+def test_an_invalid_address_is_an_invalid_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["run", "--config", ".", "--sensor", "squid", "--metrics", "9100"])
+    assert "--metrics: invalid address '9100': expected HOST:PORT" in capsys.readouterr().err
