@@ -1,8 +1,7 @@
-"""The metrics of a pipeline: records by outcome, from the counts that the run has anyway."""
+"""The metrics of a pipeline: records by outcome and calls of models, from the counts that a run has anyway."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -13,6 +12,8 @@ from stellar.monitoring.process import collect_process
 from stellar.pipeline.run import Counts
 
 if TYPE_CHECKING:
+    from stellar.maas import ModelClient
+    from stellar.monitoring.address import ListenAddress
     from stellar.monitoring.server import FindProblem
 
 MESSAGES = Metric(
@@ -38,15 +39,26 @@ class PipelineMetrics:
     """The metrics of the pipelines in this process.
 
     counts: those of the run
+    pipeline: the name of the sensors
     """
 
-    pipeline: str = ""
     counts: Counts = field(default_factory=Counts)
+    pipeline: str = ""
+    _client: ModelClient | None = None
+
+    def use_client(self, client: ModelClient) -> None:
+        """Show the calls of a client, and measure their latencies from now on."""
+        client.measure_latencies()
+        self._client = client
 
     def collect(self) -> Iterator[MetricSample]:
         """Yield all samples."""
         yield from collect_process()
         yield from collect_counts(self.pipeline, self.counts)
+        if self._client is not None:
+            from stellar.maas.metrics import collect_client  # most runs have no metrics
+
+            yield from collect_client(self._client)
 
 
 def collect_counts(pipeline: str, counts: Counts) -> Iterator[MetricSample]:
@@ -58,20 +70,18 @@ def collect_counts(pipeline: str, counts: Counts) -> Iterator[MetricSample]:
 
 
 def serve_metrics(
-    options: argparse.Namespace,
+    address: ListenAddress,
     metrics: PipelineMetrics,
     stack: ExitStack,
     inform: Callable[[str], object],
     ready: FindProblem = lambda: None,
 ) -> None:
-    """Serve metrics if options have the address. Raises OSError if it cannot be used.
+    """Serve metrics. Raises OSError if the address cannot be used.
 
     inform: receives a message with the address
     ready: why the pipeline cannot process messages now; None if it can
     """
-    if options.metrics is None:
-        return
     from stellar.monitoring.server import MonitoringServer  # loads an HTTP server
 
-    server = stack.enter_context(MonitoringServer(options.metrics, metrics.collect, ready=ready))
+    server = stack.enter_context(MonitoringServer(address, metrics.collect, ready=ready))
     inform(f"metrics at http://{server.address}/metrics")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from stellar.maas import ClientSettings, ModelClient, Registry
     from stellar.maas.zookeeper import ZooKeeper
     from stellar.pipeline.input_use import InputUse
+    from stellar.pipeline.metrics import PipelineMetrics
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +92,7 @@ class ServiceConnector:
     options: those of `add_registry_options`, and `quiet`
     zookeeper: an open connection to the ZooKeeper of the options
     report_shadows: is passed the counts of `print_shadow_counts` at the end, unless options have `quiet`
+    metrics: shows the calls of models; None if they are not needed
     """
 
     def __init__(
@@ -98,8 +100,10 @@ class ServiceConnector:
         options: argparse.Namespace,
         zookeeper: ZooKeeper | None = None,
         report_shadows: ReportShadows = print_shadow_counts,
+        metrics: PipelineMetrics | None = None,
     ) -> None:
         self._options = options
+        self._metrics = metrics
         self._zookeeper = zookeeper
         self._report_shadows = report_shadows
         self._opened = ExitStack()
@@ -136,6 +140,8 @@ class ServiceConnector:
         registry = _open_registry(find_registry(options), self._zookeeper or options.zookeeper, settings)
         self._opened.callback(registry.close)
         client = ModelClient(registry, settings)
+        if self._metrics is not None:
+            self._metrics.use_client(client)
         if not options.quiet:
             # Runs after the client is closed, when all comparisons are done
             self._opened.callback(_report_shadows, client, self._report_shadows)

@@ -8,16 +8,21 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from stellar.maas import FileRegistry, Model, ServiceInstance
+from stellar.maas.schema import Endpoint
 from stellar.pipeline.cli import main
 
 from .killing import wait_for
+from .test_pipeline_cli import ModelHandler
 
 PROGRAM = "import sys; from stellar.pipeline.cli import main; sys.exit(main())"
 WriteConfig = Callable[..., Path]
@@ -104,6 +109,43 @@ def test_a_run_shows_its_records_by_outcome(
         assert f'stellar_pipeline_records_total{{pipeline="squid",outcome="{outcome}"}} {count}\n' in exposed
     assert 'stellar_pipeline_reports_total{pipeline="squid"} 0\n' in exposed
     assert "process_resident_memory_bytes " in exposed
+    check_metrics(exposed.encode())
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Iterator[Path]:
+    """The directory of a registry with a model `dga`."""
+    (tmp_path / "models").mkdir()
+    with ThreadingHTTPServer(("127.0.0.1", 0), ModelHandler) as server, FileRegistry(tmp_path / "models") as registry:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        registry.register(ServiceInstance.of(Model("dga", "1.0"), "one", Endpoint(url=url)))
+        yield tmp_path / "models"
+        server.shutdown()
+        thread.join()
+
+
+CALL = "MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga'), {'host': host})"
+CALLING = {
+    "parserClassName": "JSONMap",
+    "fieldTransformations": [{"transformation": "STELLAR", "output": ["score"], "config": {"score": CALL}}],
+}
+
+
+def test_a_run_shows_the_calls_of_models(
+    write_config: WriteConfig, tmp_path: Path, models: Path, check_metrics: Callable[[bytes], None]
+) -> None:
+    lines = [{"host": host, "timestamp": 1} for host in ("a", "b", "a")]
+    arguments = follow(write_config, tmp_path, lines, "--registry", models, "--in-flight", 1, parser=CALLING)
+    with running(*arguments, directory=tmp_path) as run:
+        wait_for(lambda: run.read('stellar_pipeline_messages_total{pipeline="squid"}') == 3)
+        exposed = run.get()
+    model = 'model="dga",version="1.0"'
+    assert f'stellar_model_calls_total{{{model},outcome="ok"}} 2\n' in exposed
+    assert f'stellar_model_calls_total{{{model},outcome="cached"}} 1\n' in exposed
+    assert f"stellar_model_request_seconds_count{{{model}}} 2\n" in exposed
+    assert f"stellar_model_instances{{{model}}} 1\n" in exposed
     check_metrics(exposed.encode())
 
 

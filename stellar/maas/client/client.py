@@ -20,11 +20,13 @@ from typing import Any, Self
 
 from stellar.maas.client.attempts import Decoded, ModelCall, Read, Result
 from stellar.maas.client.batching import Abandoned, Batcher, error_for_others
+from stellar.maas.client.call_counts import CallCounts, CountsByModel
 from stellar.maas.client.decoding import decode_batch, decode_one
 from stellar.maas.client.dispatch import Dispatcher, call_directly
 from stellar.maas.client.encoding import Arguments, encode_query, function_path, to_strings
 from stellar.maas.client.failure_log import FailureLog
 from stellar.maas.client.instances import DeploymentTracker
+from stellar.maas.client.latencies import ModelLatencies
 from stellar.maas.client.outages import Outages
 from stellar.maas.client.reporter import Reporter
 from stellar.maas.client.reselect import choose_again
@@ -35,9 +37,10 @@ from stellar.maas.client.shadow import BoundedFile, OnDisagreement, Shadows
 from stellar.maas.errors import MaasError, ModelNotFound, ModelUnavailable, Reason
 from stellar.maas.registry import Registry
 from stellar.maas.routing import Chosen
-from stellar.maas.schema import ModelEndpoint, read_json
+from stellar.maas.schema import Model, ModelEndpoint, read_json
 from stellar.maas.transport.base import Transport
 from stellar.maas.transport.http import HttpTransport
+from stellar.monitoring.metrics import Distribution
 from stellar.net.allowed_hosts import AllowedHosts, find_url_problem
 from stellar.net.breaker import State
 from stellar.util.forks import reset_after_fork
@@ -126,7 +129,7 @@ class ModelClient:
         on_failure: OnFailure | None = None,
         on_disagreement: OnDisagreement | None = None,
     ) -> None:
-        self._registry = registry
+        self.registry = registry
         self._settings = settings = settings or ClientSettings()
         registry.breakers.failures = settings.breaker_failures
         self._cache = ResultCache(settings.cache_size, settings.cache_minutes * 60, settings.cache_bytes, clock)
@@ -136,8 +139,10 @@ class ModelClient:
             on_unsolicited=self._cache.clear,
             while_idle=lambda: self._deployments.update(),
         )
-        self._counters = Counters()
-        self._routes = Routes()
+        self._counters = Counters()  # without those that are counted by model
+        self._counts = CountsByModel()
+        self._latencies = ModelLatencies()
+        self._routes = Routes(self._counts)
         self._on_failure = on_failure
         self._failure_log = FailureLog()
         retire = getattr(self._transport, "retire", lambda _: None)
@@ -164,9 +169,32 @@ class ModelClient:
     def counters(self) -> Counters:
         """Return a copy of the counters."""
         shadows = asdict(self._shadows.counters())
-        circuits = dict(self._registry.breakers.states())
+        circuits = dict(self.registry.breakers.states())
         with self._lock:
-            return replace(self._counters, failures=Counter(self._counters.failures), circuits=circuits, **shadows)
+            total = self._counts.sum()
+            calls = {"calls": total.calls, "cache_hits": total.cache_hits, "joined": total.joined}
+            return replace(self._counters, **calls, failures=total.failures, circuits=circuits, **shadows)
+
+    def counts_by_model(self) -> dict[Model, CallCounts]:
+        """Return a copy of the counts of calls by model version."""
+        with self._lock:
+            return dict(self._counts.copy())
+
+    def calls_of_instances(self) -> Mapping[tuple[Model, str], tuple[int, int]]:
+        """Return calls and failures by model version and URL of an instance."""
+        return self._reporter.read_counts()
+
+    def cache_size(self) -> tuple[int, int]:
+        """Return the number of cached results, and their memory in bytes."""
+        return len(self._cache), self._cache.bytes
+
+    def measure_latencies(self) -> None:
+        """Measure the latencies of requests from now on."""
+        self._dispatcher.observe = self._latencies.observe
+
+    def latencies(self) -> dict[Model, Distribution]:
+        """Return the latencies of requests by model version, since `measure_latencies` was called."""
+        return self._latencies.read()
 
     def count_request(self) -> None:
         """Add 1 to the counter of requests."""
@@ -188,9 +216,9 @@ class ModelClient:
         until = self._deadline()
         while True:
             try:
-                found = self._registry.endpoint(name, version, key)
+                found = self.registry.endpoint(name, version, key)
             except ModelNotFound as error:
-                if not self._settings.wait_ms or not self._registry.is_desired(name, version):
+                if not self._settings.wait_ms or not self.registry.is_desired(name, version):
                     raise
                 if not self._outages.wait((name, version), until):
                     raise ModelUnavailable(f"no instance of {name} {version or ''}".rstrip(), "no instance") from error
@@ -222,7 +250,7 @@ class ModelClient:
             try:
                 return self._apply(endpoint, function, arguments or {}, until)
             except MaasError as error:
-                if (substitute := choose_again(endpoint, self._registry)) is None:
+                if (substitute := choose_again(endpoint, self.registry)) is None:
                     self.record_failure(endpoint, error)
                     raise
                 log.debug("%s; calling %s @ %s instead", error, substitute["name"], substitute["version"])
@@ -232,14 +260,17 @@ class ModelClient:
         request = self._new_request(endpoint, function, arguments, until)
         while True:
             if (cached := self._cache.get(request.key)) is not None:
-                self._count_hit()
+                self._count_hit(request)
                 return _decode(cached)
-            if (flight := self._join(request.key)) is None:
+            if (flight := self._join(request)) is None:
                 break
             try:
-                return _decode(flight.result())
+                data = flight.result()
             except Abandoned:
-                self._uncount_join()
+                self._uncount_join(request)
+            else:
+                self._count_shared(request)
+                return _decode(data)
         result = self._lead(request)
         self._shadows.submit(endpoint, function, request.query, result)
         return result
@@ -252,25 +283,32 @@ class ModelClient:
         key = f"{route.identity}\0{deployment}\0{route.path}?{query}"
         return _Request(endpoint, route, arguments, query, deployment, key, self._cache.epoch, until)
 
-    def _count_hit(self) -> None:
+    def _count_hit(self, request: _Request) -> None:
+        counts = request.route.counts
         with self._lock:
-            self._counters.calls += 1
-            self._counters.cache_hits += 1
+            counts.calls += 1
+            counts.cache_hits += 1
 
-    def _uncount_join(self) -> None:
+    def _count_shared(self, request: _Request) -> None:
+        with self._lock:
+            request.route.counts.shared += 1
+
+    def _uncount_join(self, request: _Request) -> None:
         """Undo the counting of `_join`, before it is called again for the same call."""
+        counts = request.route.counts
         with self._lock:
-            self._counters.calls -= 1
-            self._counters.joined -= 1
+            counts.calls -= 1
+            counts.joined -= 1
 
-    def _join(self, key: str) -> Future[bytes] | None:
+    def _join(self, request: _Request) -> Future[bytes] | None:
         """Count a call. Return the result of the equal call in flight; None if this caller has to make it."""
+        key, counts = request.key, request.route.counts
         with self._lock:
-            self._counters.calls += 1
+            counts.calls += 1
             if key not in self._flights:
                 self._flights[key] = None
                 return None
-            self._counters.joined += 1
+            counts.joined += 1
             flight = self._flights[key]
             if flight is None:
                 flight = self._flights[key] = Future()
@@ -283,10 +321,10 @@ class ModelClient:
             if self._cache.enabled and self._is_current(request, url):
                 self._cache.put(request.key, decoded.data, request.epoch)
         except BaseException as error:
-            if (flight := self._end_flight(request.key)) is not None:
+            if (flight := self._end_flight(request, 0)) is not None:
                 flight.set_exception(error_for_others(error))
             raise
-        if (flight := self._end_flight(request.key)) is not None:
+        if (flight := self._end_flight(request, 1)) is not None:
             flight.set_result(decoded.data)
         return decoded.result
 
@@ -295,19 +333,26 @@ class ModelClient:
         model = request.route.model
         return model is None or self._deployments.is_current(model, request.deployment, url)
 
-    def _end_flight(self, key: str) -> Future[bytes] | None:
-        """Return the future of the callers that wait for the result of a call; None if no caller waits."""
+    def _end_flight(self, request: _Request, succeeded: int) -> Future[bytes] | None:
+        """Return the future of the callers that wait for the result of a call; None if no caller waits.
+
+        succeeded: 1 if the call returns a result, 0 if it failed
+        """
         with self._lock:
-            return self._flights.pop(key, None)  # it is missing in the child of a fork
+            request.route.counts.succeeded += succeeded
+            return self._flights.pop(request.key, None)  # it is missing in the child of a fork
 
     def record_failure(self, endpoint: Mapping[str, Any], error: MaasError) -> None:
         """Count a failed call, log it, and report it to `on_failure`.
 
         `apply` calls this itself. Callers need it for calls that could not be made, as no instance was found.
         """
-        with self._lock:
-            self._counters.failures[error.reason] += 1
         name, version = (None if endpoint.get(key) is None else str(endpoint[key]) for key in ("name", "version"))
+        # A name that is not registered may be anything that records contain
+        is_known = name is not None and version is not None and not isinstance(error, ModelNotFound)
+        with self._lock:
+            counts = self._counts.of(Model(name or "", version or "") if is_known else None)
+            counts.failures[error.reason] += 1
         self._failure_log.record("a model" if name is None else f"{name} {version or ''}".rstrip(), error)
         if self._on_failure is None:
             return

@@ -60,6 +60,7 @@ class Dispatcher:
 
     counting: the counters requests, retries, hedged and quarantined
     reporter: counts the outcomes of attempts, for the reports of the client
+    observe: receives the model and the seconds of each response; None if they are not needed
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Dispatcher:
         reporter: Reporter,
     ) -> None:
         self.registry, self._settings, self.counters, self._reporter = registry, settings, counting, reporter
+        self.observe: Callable[[Model | None, float], None] | None = None
         self._transport = transport
         self.begin_exchange: Callable[[str, bytes | None], ModelExchange] | None = getattr(transport, "begin", None)
         self._cooperative = getattr(transport, "cooperative", False)
@@ -362,16 +364,18 @@ class Dispatcher:
     def read_response(self, call: ModelCall, attempt: Attempt, response: Response) -> list[Decoded]:
         """Decode a response, and report success."""
         decoded = call.read(request_url(attempt.url, call), response)
-        self._record_success(attempt)
+        self._record_success(call, attempt)
         if call.model is not None:
             self._reporter.count(call.model, attempt.url, failed=False)
         return decoded
 
-    def _record_success(self, attempt: Attempt) -> None:
+    def _record_success(self, call: ModelCall, attempt: Attempt) -> None:
         now = monotonic()
         attempt.settled = True
         attempt.load.last_response = now
         attempt.load.measure(now - attempt.began, now)
+        if self.observe is not None:
+            self.observe(call.model, now - attempt.began)
         self.breakers.record_success(attempt.url)
 
     def report_failure(self, call: ModelCall, attempt: Attempt, error: MaasError) -> None:
@@ -381,7 +385,7 @@ class Dispatcher:
         attempt.settled = True
         url = attempt.url
         if isinstance(error, RecordRefused):
-            self._record_success(attempt)
+            self._record_success(call, attempt)
             self._report_failure(call, url)
         elif isinstance(error, InstanceBusy):
             self.breakers.rest(url, error.seconds)

@@ -117,7 +117,7 @@ class Reporter:
             log.exception("can't report the calls of models")
 
     def _turn(self, now: float) -> None:
-        counts = self._read_counts()
+        counts = self.read_counts()
         if counts != self._last:
             self._called_at = now
         observed = self._observe(counts)
@@ -131,7 +131,8 @@ class Reporter:
             return
         self._publish(ClientReport(models, now_ms()) if models else None)
 
-    def _read_counts(self) -> Counts:
+    def read_counts(self) -> Counts:
+        """Return a copy of the counts."""
         with self._lock:
             return {key: (calls, failures) for key, (calls, failures) in self._counts.items()}
 

@@ -22,6 +22,7 @@ from stellar.pipeline.services import ServiceConnector
 
 if TYPE_CHECKING:
     from stellar.maas.zookeeper import ZooKeeper
+    from stellar.pipeline.metrics import PipelineMetrics
 
 Connect = Callable[[PipelineGroup, Sequence[SensorConfig]], None]
 
@@ -71,21 +72,23 @@ def open_pipeline(
     stack: ExitStack,
     report: Callable[[str], object],
     prepare: Connect = lambda group, configs: None,
+    metrics: PipelineMetrics | None = None,
 ) -> OpenPipeline:
     """Load the pipeline that options select; one in ZooKeeper is also connected, and follows its configuration.
 
     stack: receives what must be closed
     report: receives messages about changes of the configuration
     prepare: called with a changed configuration before it is used; raises ConfigError or ValueError to reject it
+    metrics: shows the calls of models; None if they are not needed
 
     Raises ConfigErrors with all errors of all configurations, OSError or ValueError if ZooKeeper cannot be used.
     """
     if isinstance(options.config, ZooKeeperLocation):
-        return _follow(options.config, options, stack, report, prepare)
+        return _follow(options.config, options, stack, report, prepare, metrics)
     if options.patterns is not None:
         raise OptionError(f"--patterns has no effect with a directory; move the files to {options.config}/patterns")
     configs, group = load_pipelines(options.config, options.sensor)
-    connect = _make_connect(stack.enter_context(ServiceConnector(options)), prepare)
+    connect = _make_connect(stack.enter_context(ServiceConnector(options, metrics=metrics)), prepare)
     return OpenPipeline(configs, group, partial(connect, group, configs))
 
 
@@ -103,6 +106,7 @@ def _follow(
     stack: ExitStack,
     report: Callable[[str], object],
     prepare: Connect,
+    metrics: PipelineMetrics | None,
 ) -> OpenPipeline:
     from stellar.pipeline.live_configuration import LiveConfiguration  # loads kazoo
 
@@ -110,7 +114,8 @@ def _follow(
     shares_connection = options.registry is None and options.zookeeper is None and location.has_models
     if shares_connection:
         options.zookeeper = location.hosts
-    connector = stack.enter_context(ServiceConnector(options, zookeeper if shares_connection else None))
+    shared = zookeeper if shares_connection else None
+    connector = stack.enter_context(ServiceConnector(options, shared, metrics=metrics))
     live = stack.enter_context(
         LiveConfiguration(
             zookeeper,

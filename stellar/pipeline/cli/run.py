@@ -114,11 +114,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     messages, counts = Messages(), Counts()
+    metrics = None if options.metrics is None else PipelineMetrics(counts)
     targets = _TargetSettings(options, messages)
     with ExitStack() as stack:
         if options.workers > 1:
             _check_configuration_stays(options)
-        opened = open_pipeline(options, stack, messages, targets.prepare)
+        opened = open_pipeline(options, stack, messages, targets.prepare, metrics)
         configs, pipeline = opened.configs, opened.pipeline
         patterns = find_inputs(options.files, configs[0])
         files = _find_files(patterns, options)
@@ -137,7 +138,9 @@ def run(options: argparse.Namespace) -> int:
         for output in sinks.search_outputs:
             output.reject = partial(reject_stored, counts, errors)
         profiles = _open_profiles(configs[0], sink, errors)
-        serve_metrics(options, PipelineMetrics(pipeline.sensor, counts), stack, _inform(options, messages))
+        if metrics is not None:
+            metrics.pipeline = pipeline.sensor
+            serve_metrics(options.metrics, metrics, stack, _inform(options, messages))
         interrupts = Interrupts()
         checkpoints = (
             Checkpoints(sinks, state, counts, complete=interrupts.complete)

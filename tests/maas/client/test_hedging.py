@@ -229,7 +229,7 @@ def test_the_first_attempt_can_still_win(call, gate, serve, register, client_of)
         assert future.result() == {"from": "gate"}
     assert second.closed.acquire(timeout=60)
     assert counts(client) == (2, 1, 0)
-    assert client._registry.breakers.all_closed
+    assert client.registry.breakers.all_closed
     assert loads(client, one, two) == [0, 0]
 
 
@@ -245,7 +245,7 @@ def test_a_failure_of_the_first_attempt_after_the_hedge_does_not_end_the_call(ca
         assert second.calls.acquire(timeout=60)
         first.status = 500
         first.opened.set()
-        until(lambda: not client._registry.breakers.all_closed)  # the failure was recorded
+        until(lambda: not client.registry.breakers.all_closed)  # the failure was recorded
         second.opened.set()
         assert future.result() == {"from": "gate"}
     assert loads(client, one, two) == [0, 0]
@@ -264,7 +264,7 @@ def test_when_both_fail_the_error_is_raised(retries, call, gate, serve, register
         assert second.calls.acquire(timeout=60)
         first.status = second.status = 500
         second.opened.set()
-        until(lambda: not client._registry.breakers.all_closed)
+        until(lambda: not client.registry.breakers.all_closed)
         first.opened.set()
         with pytest.raises(ModelRefused, match="status 500") as raised:
             future.result()

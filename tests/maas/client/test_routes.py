@@ -6,6 +6,7 @@ import pytest
 
 from stellar.maas import Model
 from stellar.maas.client import routes
+from stellar.maas.client.call_counts import CountsByModel
 from stellar.maas.client.routes import Routes
 from stellar.maas.errors import RecordRefused
 from stellar.maas.schema import Endpoint, ModelEndpoint
@@ -26,13 +27,13 @@ ENDPOINT = {"name": "dga", "version": "1.0", "url": "http://node1:80", "endpoint
 )
 def test_a_route_has_the_paths_of_the_endpoint(endpoint, function, path, is_apply, batch_path):
     for _ in range(2):
-        route = (known := Routes()).find(endpoint, function)
+        route = (known := Routes(CountsByModel())).find(endpoint, function)
         assert (route.path, route.is_apply, route.batch_path) == (path, is_apply, batch_path)
         assert known.find(dict(endpoint), function) is route
 
 
 def test_a_changed_map_has_another_route():
-    known, endpoint = Routes(), dict(ENDPOINT)
+    known, endpoint = Routes(CountsByModel()), dict(ENDPOINT)
     first = known.find(endpoint, None)
     endpoint["url"] = "http://node2:80"
     assert (first.url, known.find(endpoint, None).url) == ("http://node1:80", "http://node2:80")
@@ -49,7 +50,7 @@ def test_a_changed_map_has_another_route():
     ],
 )
 def test_equal_values_of_different_types_are_different_versions(version, model):
-    known = Routes()
+    known = Routes(CountsByModel())
     for other in (1, 1.0, True, None, "1.0"):
         known.find({**ENDPOINT, "version": other}, None)
     route = known.find({**ENDPOINT, "version": version}, None)
@@ -58,7 +59,7 @@ def test_equal_values_of_different_types_are_different_versions(version, model):
 
 
 def test_a_path_that_leads_out_of_the_url_is_rejected_every_time():
-    known = Routes()
+    known = Routes(CountsByModel())
     for _ in range(2):
         with pytest.raises(RecordRefused, match="leads out of the model's URL"):
             known.find(ENDPOINT, "../admin")
@@ -66,7 +67,7 @@ def test_a_path_that_leads_out_of_the_url_is_rejected_every_time():
 
 def test_the_number_of_known_routes_is_limited(monkeypatch):
     monkeypatch.setattr(routes, "MAX_ROUTES", 10)
-    known = Routes()
+    known = Routes(CountsByModel())
     for number in range(35):
         assert known.find({**ENDPOINT, "url": f"http://node{number}:80"}, None).url == f"http://node{number}:80"
         assert len(known._known) <= 10
@@ -74,7 +75,7 @@ def test_the_number_of_known_routes_is_limited(monkeypatch):
 
 @pytest.mark.parametrize("key", ["name", "version", "url", "endpoint:apply", "endpoint:batch"])
 def test_routes_of_long_values_are_not_stored(key):
-    known = Routes()
+    known = Routes(CountsByModel())
     route = known.find({**ENDPOINT, key: "x" * 1001}, None)
     assert known.find({**ENDPOINT, key: "x" * 1001}, None) == route
     assert known._known == {}
