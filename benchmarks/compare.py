@@ -3,7 +3,8 @@
 Each commit is checked out into a git worktree in a temporary directory, and its own benchmarks are run there as
 subprocesses. The runs of the two commits alternate, and each round starts with the other commit, so that a change in
 machine speed affects both. A figure is the median over the rounds. The figures are those of the table `Limits` that
-`python -m benchmarks` prints, in which lower is better.
+`python -m benchmarks` prints, in which lower is better. They are matched by name: a figure that only one of the commits
+has, because the other one is older or named it otherwise, is shown, and not compared.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import re
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,14 +30,23 @@ TOLERANCE_PERCENT = 7.0
 # A row of the table `Limits`: name, figure with its unit, and the two limits
 _LIMIT_ROW = re.compile(r"(?P<name>\S.*?)  +(?P<figure>[\d,.]+)(?P<unit>×| \S+)  +≤ ")
 
+# In the message of `python -m benchmarks`, of each commit
+_UNKNOWN_GROUP = "unknown group"
+
+Figure = tuple[str, float, str]  # name, value, unit
+
 
 class BenchmarkFailed(Exception):
     """A git command or a benchmark failed; the message names it and shows its error."""
 
 
+class UnknownGroup(BenchmarkFailed):
+    """A commit has no benchmarks of this group."""
+
+
 @dataclass
 class Comparison:
-    """A figure of both commits, with one value per round."""
+    """A figure, with one value per round of each commit that has it."""
 
     name: str
     unit: str
@@ -44,9 +54,9 @@ class Comparison:
     after: list[float] = field(default_factory=list)
 
     @property
-    def change(self) -> float:
-        """The median after, divided by the median before; above 1 is slower."""
-        return statistics.median(self.after) / statistics.median(self.before)
+    def change(self) -> float | None:
+        """The median after, divided by the median before; above 1 is slower. None if one commit has no such figure."""
+        return statistics.median(self.after) / statistics.median(self.before) if self.before and self.after else None
 
 
 def main(arguments: Sequence[str], groups: Sequence[str]) -> int:
@@ -105,35 +115,49 @@ def compare(
     options: further options of `python -m benchmarks`
     root: the repository
 
-    Raises BenchmarkFailed if a revision is unknown, or a run fails or prints other figures than the run before.
+    Raises BenchmarkFailed if a revision is unknown, if a run fails or prints other figures than the earlier runs of its
+    commit, or if the commits have no figure in common.
     """
-    comparisons: dict[str, list[Comparison]] = {}
+    comparisons: dict[str, dict[str, Comparison]] = {}
     with _create_worktrees(root, revisions) as (before, after):
         for index in range(rounds):
             for group in groups:
                 order = (before, after) if index % 2 == 0 else (after, before)
-                figures = {worktree: parse_figures(_run_group(worktree, group, options)) for worktree in order}
-                _add_round(comparisons.setdefault(group, []), figures[before], figures[after], group)
-    return [each for group in groups for each in comparisons[group]]
+                figures = {worktree: _measure_group(worktree, group, options) for worktree in order}
+                _add_round(comparisons.setdefault(group, {}), figures[before], figures[after])
+                _check_rounds(comparisons[group].values(), group, index + 1)
+    found = [each for group in groups for each in comparisons[group].values()]
+    if all(each.change is None for each in found):
+        raise BenchmarkFailed(f"{' and '.join(revisions)} have no figure in common: nothing is compared")
+    return found
 
 
-def _add_round(
-    comparisons: list[Comparison],
-    before: Sequence[tuple[str, float, str]],
-    after: Sequence[tuple[str, float, str]],
-    group: str,
-) -> None:
-    if not comparisons:
-        comparisons.extend(Comparison(name, unit) for name, _, unit in after)
-    if not len(before) == len(after) == len(comparisons):
-        raise BenchmarkFailed(f"expected the same figures of {group} in each run, got {len(before)} and {len(after)}")
-    # By position, since a figure may have another name in an older commit
-    for each, (_, old, _), (_, new, _) in zip(comparisons, before, after, strict=True):
-        each.before.append(old)
-        each.after.append(new)
+def _measure_group(worktree: Path, group: str, options: Sequence[str]) -> list[Figure]:
+    """Return the figures of a group in one commit; none if the commit has no such group."""
+    try:
+        return parse_figures(_run_group(worktree, group, options))
+    except UnknownGroup:
+        return []
 
 
-def parse_figures(output: str) -> list[tuple[str, float, str]]:
+def _add_round(comparisons: dict[str, Comparison], before: Sequence[Figure], after: Sequence[Figure]) -> None:
+    for name, figure, unit in after:
+        comparisons.setdefault(name, Comparison(name, unit)).after.append(figure)
+    for name, figure, unit in before:
+        comparisons.setdefault(name, Comparison(name, unit)).before.append(figure)
+
+
+def _check_rounds(comparisons: Iterable[Comparison], group: str, rounds: int) -> None:
+    for each in comparisons:
+        for found in (each.before, each.after):
+            if len(found) not in (0, rounds):
+                raise BenchmarkFailed(
+                    f"expected the same figures of {group} in each run of a commit, "
+                    f"got {each.name!r} {len(found)} times in {rounds} rounds"
+                )
+
+
+def parse_figures(output: str) -> list[Figure]:
     """Return name, value and unit of each figure in the table `Limits` of an output."""
     rows = map(_LIMIT_ROW.match, output.rpartition("Limits\n")[2].splitlines())
     return [(row["name"], float(row["figure"].replace(",", "")), row["unit"].strip()) for row in rows if row]
@@ -141,7 +165,7 @@ def parse_figures(output: str) -> list[tuple[str, float, str]]:
 
 def is_slower(comparison: Comparison, tolerance: float) -> bool:
     """Return True if a figure is worse by more than the tolerance, in percent."""
-    return comparison.change > 1 + tolerance / 100
+    return comparison.change is not None and comparison.change > 1 + tolerance / 100
 
 
 def format_comparisons(revisions: tuple[str, str], comparisons: Sequence[Comparison], tolerance: float) -> str:
@@ -149,15 +173,22 @@ def format_comparisons(revisions: tuple[str, str], comparisons: Sequence[Compari
     rows = [
         [
             each.name,
-            f"{number(statistics.median(each.before))} {each.unit}",
-            f"{number(statistics.median(each.after))} {each.unit}",
-            ratio(each.change),
+            _format_median(each.before, each.unit),
+            _format_median(each.after, each.unit),
+            "" if each.change is None else ratio(each.change),
             "SLOWER" if is_slower(each, tolerance) else "",
         ]
         for each in comparisons
     ]
-    count = len(comparisons[0].before) if comparisons else 0
-    return table(f"Medians of {count} alternating runs", ["figure", *revisions, "ratio", ""], rows)
+    count = max((len(each.before) for each in comparisons), default=0)
+    text = table(f"Medians of {count} alternating runs", ["figure", *revisions, "ratio", ""], rows)
+    if alone := sum(each.change is None for each in comparisons):
+        text += f"\nnot compared, as only one commit has a figure of that name: {alone}"
+    return text
+
+
+def _format_median(figures: Sequence[float], unit: str) -> str:
+    return f"{number(statistics.median(figures))} {unit}" if figures else "–"
 
 
 @contextmanager
@@ -184,5 +215,6 @@ def _run(command: Sequence[str], directory: Path) -> str:
     environment = {**os.environ, "PYTHONPATH": str(directory)}
     done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise BenchmarkFailed(f"{' '.join(command)} failed: {done.stderr.strip()}")
+        failure = UnknownGroup if _UNKNOWN_GROUP in done.stderr else BenchmarkFailed
+        raise failure(f"{' '.join(command)} failed: {done.stderr.strip()}")
     return done.stdout

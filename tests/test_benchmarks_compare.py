@@ -21,6 +21,26 @@ print("one call, to another  {ratio}×  ≤ 3.00×  ≤ 2.00×  aim met")
 print("import stellar        {milliseconds} ms  ≤ 100 ms  ≤ 60.0 ms  aim met")
 """
 
+# A later commit, which has two new figures, one figure less, and a new group
+LATER = """
+import pathlib, sys
+runs = pathlib.Path({runs!r})
+runs.write_text(runs.read_text() + "x")
+print("Limits\\n\\nwhat  measured  must  aim\\n----")
+print("one run               {milliseconds} ms  ≤ 300 ms  ≤ 150 ms  aim met")
+print("one call, to another  2.20×  ≤ 3.00×  ≤ 2.00×  must met")
+if not {changes} or len(runs.read_text()) % 2:
+    print("one more              7 ms  ≤ 100 ms  ≤ 60.0 ms  aim met")
+"""
+
+
+# Of all groups, this one is unknown to the older commits
+REJECTS_NEW = """
+import sys
+if "new" in sys.argv:
+    sys.exit("python -m benchmarks: error: unknown group 'new'; known groups are tasks")
+"""
+
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
@@ -32,10 +52,21 @@ def repository(tmp_path: Path) -> Path:
     git(root, "init", "-q")
     for name, ratio, milliseconds in (("first", "2.00", "1,000"), ("second", "2.50", "900")):
         program = PROGRAM.format(log=str(tmp_path / "log"), name=name, ratio=ratio, milliseconds=milliseconds)
-        (root / "benchmarks" / "__main__.py").write_text(program, encoding="utf-8")
-        git(root, "add", "-A")
-        git(root, "-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "-q", "-m", name)
+        commit_program(root, REJECTS_NEW + program, name)
     return root
+
+
+def commit_program(root: Path, program: str, subject: str) -> None:
+    (root / "benchmarks" / "__main__.py").write_text(program, encoding="utf-8")
+    git(root, "add", "-A")
+    git(root, "-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "-q", "-m", subject)
+
+
+def commit_later(root: Path, *, changes: bool = False) -> None:
+    """Commit benchmarks with other figures; if `changes`, every second run has one figure less."""
+    runs = root.parent / "runs"
+    runs.touch()
+    commit_program(root, LATER.format(runs=str(runs), milliseconds=240, changes=changes), "later")
 
 
 def git(root: Path, *arguments: str) -> str:
@@ -57,6 +88,45 @@ def test_a_slower_figure_is_marked(repository: Path) -> None:
     assert not compare.is_slower(comparisons[0], 30)
     text = compare.format_comparisons(("HEAD~1", "HEAD"), comparisons, 7)
     assert [line.split()[-1] for line in text.splitlines()[4:]] == ["SLOWER", "0.90×"]
+
+
+def test_figures_are_matched_by_name(repository: Path) -> None:
+    commit_later(repository)
+    comparisons = compare.compare(("HEAD~1", "HEAD"), ["tasks"], 2, root=repository)
+    assert {each.name: (each.before, each.after) for each in comparisons} == {
+        "one run": ([], [240.0] * 2),
+        "one call, to another": ([2.5] * 2, [2.2] * 2),
+        "one more": ([], [7.0] * 2),
+        "import stellar": ([900.0] * 2, []),
+    }
+    assert [each.change for each in comparisons] == [None, pytest.approx(0.88), None, None]
+    assert not any(compare.is_slower(each, 7) for each in comparisons)
+    text = compare.format_comparisons(("old", "new"), comparisons, 7)
+    assert "Medians of 2 alternating runs" in text
+    assert [line.split()[-3:] for line in text.splitlines() if line.startswith(("one run", "import"))] == [
+        ["–", "240", "ms"],
+        ["900", "ms", "–"],
+    ]
+    assert text.endswith("not compared, as only one commit has a figure of that name: 3")
+
+
+def test_a_group_that_the_older_commit_lacks_is_shown(repository: Path) -> None:
+    commit_later(repository)
+    comparisons = compare.compare(("HEAD~1", "HEAD"), ["tasks", "new"], 1, root=repository)
+    assert [(each.before, each.after) for each in comparisons[-3:]] == [([], [240.0]), ([], [2.2]), ([], [7.0])]
+
+
+def test_commits_without_a_common_figure_are_an_error(repository: Path) -> None:
+    commit_later(repository)
+    for revisions in (("HEAD~1", "HEAD"), ("HEAD~2", "HEAD~1")):
+        with pytest.raises(compare.BenchmarkFailed, match="have no figure in common: nothing is compared"):
+            compare.compare(revisions, ["new"], 1, root=repository)
+
+
+def test_figures_that_change_between_the_runs_of_a_commit_are_an_error(repository: Path) -> None:
+    commit_later(repository, changes=True)
+    with pytest.raises(compare.BenchmarkFailed, match="got 'one more' 1 times in 2 rounds"):
+        compare.compare(("HEAD~1", "HEAD"), ["tasks"], 2, root=repository)
 
 
 def test_an_unknown_revision_is_an_error(repository: Path) -> None:
