@@ -2,9 +2,13 @@
 
 stellar                       this project
 cel-python                    Google's CEL, in Python; with its faster, compiled runner where possible
+cel-expr-python               Google's CEL, in C++; the types of all fields are declared
 common-expression-language    CEL in Rust; variables by resolver, so that it converts only the fields that a rule reads
+pyVRL                         VRL, the language of Vector, in Rust; converts the whole record
+zen-engine                    the expressions of GoRules' decision tables, in Rust; no functions of others
 rule-engine                   rules over objects
 simpleeval                    Python's own expressions, made safe
+evalidate                     Python's own expressions, checked once and compiled by Python
 jmespath                      queries over JSON; no arithmetic
 
 A function that a task needs and a language lacks (trimming, the host of a URL) is added as a Python function.
@@ -66,6 +70,29 @@ def cel_python() -> Compile:
     return compile_rule
 
 
+def cel_expr_python() -> Compile:
+    from cel_expr_python import cel
+    from cel_expr_python.ext.ext_strings import ExtStrings
+
+    kind = cel.Type
+    fields = {
+        **dict.fromkeys(("y", "s", "url", "ip_src_addr"), kind.STRING),
+        **dict.fromkeys(("f", "g"), kind.DOUBLE),
+        "x": kind.INT,
+        "l": kind.List(kind.INT),
+        "m": kind.Map(kind.STRING, kind.DYN),
+    }
+    overload = cel.Overload("url_to_host(string)", kind.STRING, [kind.STRING], impl=host)
+    function = cel.FunctionDecl("url_to_host", [overload])
+    environment = cel.NewEnv(variables=fields, functions=[function], extensions=[ExtStrings()])
+
+    def compile_rule(text: str) -> Evaluate:
+        evaluate = environment.compile(text).eval
+        return lambda record: evaluate(data=record).plain_value()
+
+    return compile_rule
+
+
 def common_expression_language() -> Compile:
     import cel
     from cel.stdlib import add_stdlib_to_context
@@ -84,6 +111,18 @@ def common_expression_language() -> Compile:
         return evaluate
 
     return compile_rule
+
+
+def pyvrl() -> Compile:
+    from pyvrl import Transform
+
+    return lambda text: Transform(text).remap
+
+
+def zen_engine() -> Compile:
+    from zen import compile_expression
+
+    return lambda text: compile_expression(text).evaluate
 
 
 def rule_engine() -> Compile:
@@ -108,6 +147,22 @@ def simpleeval() -> Compile:
             return evaluator.eval(text, previously_parsed=parsed)
 
         return evaluate
+
+    return compile_rule
+
+
+def evalidate() -> Compile:
+    from evalidate import Expr, mult_eval_model
+
+    model = mult_eval_model.clone()
+    model.nodes += ["Mult", "Call", "Attribute", "List", "ListComp", "comprehension", "Store"]
+    model.attributes += ["strip", "upper", "get"]
+    model.imported_functions["url_to_host"] = host
+    functions = dict(model.imported_functions)
+
+    def compile_rule(text: str) -> Evaluate:
+        code = Expr(text, model=model).code
+        return lambda record: eval(code, functions, record)  # as its documentation recommends for speed
 
     return compile_rule
 
@@ -141,9 +196,13 @@ def jmespath() -> Compile:
 PEERS = (
     Peer("stellar", "stellar", stellar),
     Peer("cel-python", "celpy", cel_python),
+    Peer("cel-expr-python", "cel_expr_python.cel", cel_expr_python),
     Peer("common-expression-language", "cel", common_expression_language),
+    Peer("pyVRL", "pyvrl", pyvrl),
+    Peer("zen-engine", "zen", zen_engine),
     Peer("rule-engine", "rule_engine", rule_engine),
     Peer("simpleeval", "simpleeval", simpleeval),
+    Peer("evalidate", "evalidate", evalidate),
     Peer("jmespath", "jmespath", jmespath),
 )
 

@@ -24,6 +24,16 @@ _CEL = Shapes(
         "m.z == {n} && s == '{w}'",
     ),
 )
+_PYTHON = Shapes(
+    "x > {n} and y == '{w}' and f <= {d}",
+    (
+        "x > {n} and y == '{w}'",
+        "y in ['{w}', 'b', 'c', 'd', '{n}']",
+        "(f >= {d} and x < {n}) or y != '{w}'",
+        "'high {w}' if x > {n} else 'low {w}'",
+        "m['z'] == {n} and s == '{w}'",
+    ),
+)
 SHAPES = {
     "stellar": Shapes(
         "x > {n} and y == '{w}' and f <= {d}",
@@ -36,7 +46,28 @@ SHAPES = {
         ),
     ),
     "cel-python": _CEL,
+    "cel-expr-python": _CEL,
     "common-expression-language": _CEL,
+    "pyVRL": Shapes(
+        'int!(.x) > {n} && .y == "{w}" && float!(.f) <= {d}',
+        (
+            'int!(.x) > {n} && .y == "{w}"',
+            'includes(["{w}", "b", "c", "d", "{n}"], .y)',
+            '(float!(.f) >= {d} && int!(.x) < {n}) || .y != "{w}"',
+            'if int!(.x) > {n} {{ "high {w}" }} else {{ "low {w}" }}',
+            '.m.z == {n} && .s == "{w}"',
+        ),
+    ),
+    "zen-engine": Shapes(
+        "x > {n} and y == '{w}' and f <= {d}",
+        (
+            "x > {n} and y == '{w}'",
+            "y in ['{w}', 'b', 'c', 'd', '{n}']",
+            "(f >= {d} and x < {n}) or y != '{w}'",
+            "x > {n} ? 'high {w}' : 'low {w}'",
+            "m.z == {n} and s == '{w}'",
+        ),
+    ),
     "rule-engine": Shapes(
         "x > {n} and y == '{w}' and f <= {d}",
         (
@@ -47,16 +78,7 @@ SHAPES = {
             "m['z'] == {n} and s == '{w}'",
         ),
     ),
-    "simpleeval": Shapes(
-        "x > {n} and y == '{w}' and f <= {d}",
-        (
-            "x > {n} and y == '{w}'",
-            "y in ['{w}', 'b', 'c', 'd', '{n}']",
-            "(f >= {d} and x < {n}) or y != '{w}'",
-            "'high {w}' if x > {n} else 'low {w}'",
-            "m['z'] == {n} and s == '{w}'",
-        ),
-    ),
+    **dict.fromkeys(("simpleeval", "evalidate"), _PYTHON),
     "jmespath": Shapes(
         "x > `{n}` && y == '{w}' && f <= `{d}`",
         (

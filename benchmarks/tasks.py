@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 Record = dict[str, Any]
 
-CEL = ("cel-python", "common-expression-language")
+CEL = ("cel-python", "cel-expr-python", "common-expression-language")
+PYTHON = ("simpleeval", "evalidate")
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,10 @@ def _cel(text: str) -> dict[str, str]:
     return dict.fromkeys(CEL, text)
 
 
+def _python(text: str) -> dict[str, str]:
+    return dict.fromkeys(PYTHON, text)
+
+
 TASKS = (
     Task(
         "T1",
@@ -127,8 +132,10 @@ TASKS = (
         both,
         {
             **_cel("x > 10 && y == 'a'"),
+            "pyVRL": 'int!(.x) > 10 && .y == "a"',
+            "zen-engine": "x > 10 and y == 'a'",
             "rule-engine": "x > 10 and y == 'a'",
-            "simpleeval": "x > 10 and y == 'a'",
+            **_python("x > 10 and y == 'a'"),
             "jmespath": "x > `10` && y == 'a'",
         },
         by_key=both_by_key,
@@ -139,8 +146,10 @@ TASKS = (
         arithmetic,
         {
             **_cel("1.0 + 2.0 * f - g / 3.0"),
+            "pyVRL": "1 + 2 * float!(.f) - float!(.g) / 3",
+            "zen-engine": "1 + 2 * f - g / 3",
             "rule-engine": "1 + 2 * f - g / 3",
-            "simpleeval": "1 + 2 * f - g / 3",
+            **_python("1 + 2 * f - g / 3"),
         },
         by_key=arithmetic_by_key,
     ),
@@ -150,8 +159,10 @@ TASKS = (
         choice,
         {
             **_cel("x > 10 ? 'a' : 'b'"),
+            "pyVRL": 'if int!(.x) > 10 { "a" } else { "b" }',
+            "zen-engine": "x > 10 ? 'a' : 'b'",
             "rule-engine": "x > 10 ? 'a' : 'b'",
-            "simpleeval": "'a' if x > 10 else 'b'",
+            **_python("'a' if x > 10 else 'b'"),
             "jmespath": "x > `10` && 'a' || 'b'",
         },
         by_key=choice_by_key,
@@ -162,9 +173,11 @@ TASKS = (
         tidy,
         {
             "cel-python": "upper(trim(s))",
-            "common-expression-language": "s.trim().upperAscii()",
+            **dict.fromkeys(CEL[1:], "s.trim().upperAscii()"),
+            "pyVRL": "upcase(strip_whitespace(string!(.s)))",
+            "zen-engine": "upper(trim(s))",
             "rule-engine": "$trim(s).as_upper",
-            "simpleeval": "s.strip().upper()",
+            **_python("s.strip().upper()"),
             "jmespath": "upper(trim(s))",
         },
         by_key=tidy_by_key,
@@ -175,8 +188,10 @@ TASKS = (
         member,
         {
             **_cel("y in ['a', 'b', 'c', 'd', 'e']"),
+            "pyVRL": 'includes(["a", "b", "c", "d", "e"], .y)',
+            "zen-engine": "y in ['a', 'b', 'c', 'd', 'e']",
             "rule-engine": "y in ['a', 'b', 'c', 'd', 'e']",
-            "simpleeval": "y in ['a', 'b', 'c', 'd', 'e']",
+            **_python("y in ['a', 'b', 'c', 'd', 'e']"),
             "jmespath": 'contains(`["a", "b", "c", "d", "e"]`, y)',
         },
         by_key=member_by_key,
@@ -187,8 +202,10 @@ TASKS = (
         double_all,
         {
             **_cel("l.filter(v, v > 2).map(v, v * 2)"),
+            "pyVRL": "map_values(filter(array!(.l)) -> |_, v| { int!(v) > 2 }) -> |v| { int!(v) * 2 }",
+            "zen-engine": "map(filter(l, # > 2), # * 2)",
             "rule-engine": "[v * 2 for v in l if v > 2]",
-            "simpleeval": "[v * 2 for v in l if v > 2]",
+            **_python("[v * 2 for v in l if v > 2]"),
         },
         by_key=double_all_by_key,
     ),
@@ -198,8 +215,10 @@ TASKS = (
         look_up,
         {
             **_cel("'k' in m ? m['k'] : 'd'"),
+            "pyVRL": '.m.k || "d"',
+            "zen-engine": "m.k ?? 'd'",
             "rule-engine": "'k' in m ? m['k'] : 'd'",
-            "simpleeval": "m.get('k', 'd')",
+            **_python("m.get('k', 'd')"),
             "jmespath": "m.k || 'd'",
         },
         by_key=look_up_by_key,
@@ -210,8 +229,9 @@ TASKS = (
         url_host,
         {
             **_cel("url_to_host(url)"),
+            "pyVRL": "parse_regex!(string!(.url), r'^(?:https?|ftp|file|jar|mailto)://(?:[^/?#]*@)?(?P<host>\\[[^\\]]*\\]|[^:/?#]*)').host",
             "rule-engine": "$url_to_host(url)",
-            "simpleeval": "url_to_host(url)",
+            **_python("url_to_host(url)"),
             "jmespath": "url_to_host(url)",
         },
         variety=10_000,

@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("benchmarks", reason="the benchmarks are in the checkout, not in the wheel")
 
 import stellar
-from benchmarks import columns, functions, java, language, mapped, parsers, pipeline, prompt, report, rule_sets
+from benchmarks import columns, functions, java, language, mapped, parsers, peers, pipeline, prompt, report, rule_sets
 from benchmarks.measure import geometric_mean, interleave
 from benchmarks.rules import SHAPES, make_mixed_rules, make_short_rules
 from benchmarks.tasks import RECORDS_WITH_NULLS, TASKS, Task, records, same
@@ -151,6 +151,20 @@ def test_fast_work_is_repeated_to_the_length_of_a_turn() -> None:
 def test_each_slice_has_its_own_figure() -> None:
     taken = interleave({"much": lambda: sum(range(20_000)), "little": lambda: None}, share=0)
     assert taken["little"] < taken["much"]
+
+
+@pytest.mark.parametrize("peer", peers.PEERS, ids=lambda peer: peer.name)
+def test_the_rules_of_an_installed_peer_are_measured(peer: peers.Peer) -> None:
+    try:
+        compile_rule = peer.load()
+    except ImportError:
+        pytest.skip(f"{peer.name} is not installed")
+    shown = language.tasks({peer.name: compile_rule}, share=0).text
+    assert "raises" not in shown
+    assert "wrong result" not in shown
+    [record] = records(1)
+    for rule in (*make_mixed_rules(peer.name, 5), *make_short_rules(peer.name, 2)):
+        assert compile_rule(rule)(record) is not None
 
 
 def test_a_wrong_result_is_shown_and_not_measured() -> None:
