@@ -1,4 +1,4 @@
-"""The contract of a run, for files and for Kafka: counts, order, errors, and nothing is lost."""
+"""The contract of a run on files, in several processes and on Kafka: counts, order, errors, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def read_lines(path: Path) -> list[Record]:
     return [json.loads(line) for line in path.read_bytes().splitlines()]
 
 
-def run_on_files(config: Path, lines: list[bytes], folder: Path) -> Result:
+def run_on_files(config: Path, lines: list[bytes], folder: Path, *more: str) -> Result:
     (folder / "in.log").write_bytes(b"".join(line + b"\n" for line in lines))
     out, errors = folder / "out.jsonl", folder / "errors.jsonl"
     targets = ["--output", str(out), "--errors", str(errors)]
-    options = ["run", "--config", str(config), "--sensor", "s", *targets, str(folder / "in.log")]
+    options = ["run", "--config", str(config), "--sensor", "s", *targets, *more, str(folder / "in.log")]
     done = subprocess.run([sys.executable, "-c", PROGRAM, *options], capture_output=True, text=True, check=True)
     return Result(read_lines(out), read_lines(errors), read_counts(done.stderr))
 
@@ -70,12 +70,17 @@ def run_on_topics(config: Path, lines: list[bytes], folder: Path, hosts: str, *o
 
 
 @pytest.fixture(
-    params=["files", *(pytest.param(name, marks=pytest.mark.engine) for name in ("kafka", "kafka in flight"))]
+    params=[
+        "files",
+        "workers",
+        *(pytest.param(name, marks=pytest.mark.engine) for name in ("kafka", "kafka in flight")),
+    ]
 )
 def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
     """A function that runs the sensor `s` of a configuration on lines."""
-    if request.param == "files":
-        return lambda config, lines: run_on_files(config, lines, tmp_path)
+    if request.param in ("files", "workers"):
+        more = ["--workers", "3"] if request.param == "workers" else []
+        return lambda config, lines: run_on_files(config, lines, tmp_path, *more)
     kafka: Kafka = request.getfixturevalue("kafka")
     options = ["--in-flight", "8"] if request.param == "kafka in flight" else []
     return lambda config, lines: run_on_topics(config, lines, tmp_path, kafka.hosts, *options)
