@@ -18,6 +18,8 @@ import pytest
 from kazoo.client import KazooClient
 
 if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
     from engines.elasticsearch.server import Elasticsearch
     from engines.hadoop.hdfs import Hdfs
     from engines.hadoop.yarn import Yarn
@@ -196,6 +198,20 @@ def elasticsearch(engines: None) -> Iterator[Elasticsearch]:
 
     with Elasticsearch() as elasticsearch:
         yield elasticsearch
+
+
+@pytest.fixture(scope="session")
+def spark(engines: None) -> Iterator[SparkSession]:
+    """A session for all tests that use Spark."""
+    try:
+        import pyspark  # noqa: F401
+    except ImportError:
+        reason = "pyspark is not installed; run scripts/engines, or pip install --editable '.[spark]'"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+    from engines.spark.session import LocalSpark
+
+    with LocalSpark() as session:
+        yield session
 
 
 @pytest.fixture

@@ -33,6 +33,7 @@ SCOPES = {
         "pipeline/test_live_configuration.py",
         "pipeline/test_run_contract.py",
         "pipeline/test_run_from_zookeeper.py",
+        "spark/",
         "test_benchmarks_of_models.py",
     ],
 }

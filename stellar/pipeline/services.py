@@ -43,6 +43,11 @@ def add_registry_options(parser: argparse.ArgumentParser) -> None:
     models.add_argument("-z", "--zookeeper", metavar="HOST:PORT,...", help="ZooKeeper servers with the model registry")
 
 
+def make_model_options(registry: str | None, zookeeper: str | None) -> argparse.Namespace:
+    """Return the options of `add_registry_options` for a program without a command line, which prints nothing."""
+    return argparse.Namespace(registry=registry, zookeeper=zookeeper, quiet=True)
+
+
 class Pipelines(Protocol):
     """One or more pipelines that use the same services."""
 

@@ -1,4 +1,4 @@
-"""The contract of a run on files, in several processes and on Kafka: counts, order, errors, and nothing is lost."""
+"""The contract of a run on files, in several processes, on Kafka and on Spark: counts, order, errors, nothing lost."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ import pytest
 
 sys.path.append(str(Path(__file__).parent))
 
-from kafka_topics import PROGRAM, Topics, Worker
+from kafka_topics import PROGRAM, Topics, Worker, wait_for
 
 from stellar.pipeline.records import Record
+from stellar.pipeline.run import Counts
 
 if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
     from engines.kafka.server import Kafka
 
 _COUNTS = re.compile(r"([\d,]+) (lines read|parsed|out|dropped|rejected|reports)")
@@ -69,18 +72,63 @@ def run_on_topics(config: Path, lines: list[bytes], folder: Path, hosts: str, *o
     return Result(topics.documents(out), topics.documents(errors), read_counts(printed))
 
 
-@pytest.fixture(
-    params=[
-        "files",
-        "workers",
-        *(pytest.param(name, marks=pytest.mark.engine) for name in ("kafka", "kafka in flight")),
-    ]
-)
+def run_on_frames(spark: SparkSession, config: Path, lines: list[bytes], folder: Path) -> Result:
+    """Run on a data frame with one partition."""
+    from stellar.spark import read_pipeline, transform
+
+    (folder / "in.log").write_bytes(b"".join(line + b"\n" for line in lines))
+    transformed = transform(spark.read.text(str(folder / "in.log")), read_pipeline(config, "s"))
+    transformed.outcomes.select("kind", "value").write.partitionBy("kind").text(str(folder / "out"))
+    return Result(*read_outcomes(folder / "out"), name_counts(transformed.read_counts()))
+
+
+def run_on_streams(spark: SparkSession, config: Path, lines: list[bytes], folder: Path) -> Result:
+    """Run on a stream of two files, of which the second appears before a restart from the checkpoint."""
+    from stellar.spark import StreamCounts, read_pipeline, transform
+
+    counts = StreamCounts()
+    spark.streams.addListener(counts)
+    half = len(lines) // 2
+    (folder / "in").mkdir()
+    seen = 0
+    for number, part in enumerate((lines[:half], lines[half:])):
+        seen += len(part)
+        (folder / "in" / f"{number}.log").write_bytes(b"".join(line + b"\n" for line in part))
+        outcomes = transform(spark.readStream.text(str(folder / "in")), read_pipeline(config, "s")).outcomes
+        writer = outcomes.select("kind", "value").writeStream.partitionBy("kind").format("text")
+        writer = writer.option("checkpointLocation", str(folder / "checkpoint")).trigger(availableNow=True)
+        writer.start(str(folder / "out" / str(number))).awaitTermination()
+        wait_for(lambda seen=seen: counts.total.read >= seen, "the counts")
+    spark.streams.removeListener(counts)
+    found = [read_outcomes(folder / "out" / str(number)) for number in range(2)]
+    records, errors = ([document for part in found for document in part[index]] for index in range(2))
+    return Result(records, errors, name_counts(counts.total))
+
+
+def read_outcomes(folder: Path) -> tuple[list[Record], list[Record]]:
+    """Return the documents and the errors in files that Spark has written, in the order of partitions."""
+    files = (sorted(folder.glob(f"kind={kind}/*.txt")) for kind in ("document", "error"))
+    documents, errors = ([record for file in each for record in read_lines(file)] for each in files)
+    return documents, errors
+
+
+def name_counts(counts: Counts) -> dict[str, int]:
+    return {"lines read" if name == "read" else name: count for name, count in vars(counts).items()}
+
+
+ON_ENGINES = ("kafka", "kafka in flight", "spark", "spark stream")
+
+
+@pytest.fixture(params=["files", "workers", *(pytest.param(name, marks=pytest.mark.engine) for name in ON_ENGINES)])
 def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
     """A function that runs the sensor `s` of a configuration on lines."""
     if request.param in ("files", "workers"):
         more = ["--workers", "3"] if request.param == "workers" else []
         return lambda config, lines: run_on_files(config, lines, tmp_path, *more)
+    if request.param.startswith("spark"):
+        spark: SparkSession = request.getfixturevalue("spark")
+        run = run_on_frames if request.param == "spark" else run_on_streams
+        return lambda config, lines: run(spark, config, lines, tmp_path)
     kafka: Kafka = request.getfixturevalue("kafka")
     options = ["--in-flight", "8"] if request.param == "kafka in flight" else []
     return lambda config, lines: run_on_topics(config, lines, tmp_path, kafka.hosts, *options)

@@ -1,0 +1,30 @@
+"""Pipelines and expressions on data frames of Apache Spark. Requires the extra `spark`.
+
+    import stellar.spark
+
+    pipeline = stellar.spark.read_pipeline("config", "squid")
+    documents, errors = stellar.spark.transform(spark.read.text("access.log"), pipeline)
+
+shipping      a pipeline as it is sent to executors: the text of its configuration, and settings
+executor      in the Python processes of executors: lines in, documents and errors out, in batches of Arrow
+pipelines     data frames of lines to data frames of documents and errors, with counts
+"""
+
+from stellar.util.lazy_exports import export_lazily
+
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from stellar.spark.pipelines import StreamCounts as StreamCounts
+    from stellar.spark.pipelines import Transformed as Transformed
+    from stellar.spark.pipelines import transform as transform
+    from stellar.spark.shipping import ShippedPipeline as ShippedPipeline
+    from stellar.spark.shipping import read_pipeline as read_pipeline
+
+__getattr__, __dir__, __all__ = export_lazily(
+    __name__,
+    {
+        ".pipelines": ("StreamCounts", "Transformed", "transform"),
+        ".shipping": ("ShippedPipeline", "read_pipeline"),
+    },
+)

@@ -1,0 +1,212 @@
+"""What the Python processes of executors do: lines in, documents and errors out, in batches of Arrow.
+
+    task ─► batches of lines ─► pipeline ─► rows: kind, sensor, value, counts
+                                   ▲
+                                   └─ compiled once in each process, with one client of models
+
+After the rows of each batch comes a row with its counts. So counts are data: a task that is repeated is counted once.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import astuple, dataclass, field, fields
+from itertools import repeat
+from typing import TYPE_CHECKING, Any
+
+from stellar.java.match_timer import match_timer
+from stellar.language.conversions import to_string
+from stellar.language.errors import ConfigError
+from stellar.pipeline.encoding import encode_document
+from stellar.pipeline.records import Raw, Record, TopicPosition, hostname
+from stellar.pipeline.routing import PipelineGroup
+from stellar.pipeline.run import Counts, DeliveryLoop
+from stellar.pipeline.services import ServiceConnector, make_model_options
+from stellar.spark.shipping import ShippedPipeline
+from stellar.util.optional_imports import import_optional
+from stellar.util.version import __version__
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+else:
+    pa = import_optional("pyarrow", "spark")
+
+DOCUMENT, ERROR, COUNTS = "document", "error", "counts"
+COUNT_NAMES = tuple(each.name for each in fields(Counts))
+# The columns of lines: that of the message, and those of Kafka
+VALUE, ORIGIN, KEY, TOPIC, PARTITION, OFFSET, TIMESTAMP = (
+    "value", "origin", "key", "topic", "partition", "offset", "timestamp",
+)  # fmt: skip
+SCHEMA = f"kind string, sensor string, value string, {', '.join(f'{name} bigint' for name in COUNT_NAMES)}"
+_MOST_BYTES = 32 * 1024 * 1024  # of the documents in one batch of Arrow
+_MOST_OPEN = 4  # pipelines of one process
+
+
+def run_task(shipped: str, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Yield the outcomes of the lines in batches.
+
+    shipped: the pipeline, as ShippedPipeline encodes it
+
+    Raises RuntimeError if the pipeline cannot be used on this host.
+    """
+    opened = _OPENED.find(shipped)
+    for batch in batches:
+        yield from opened.process(batch)
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A pipeline that is connected to its services."""
+
+    group: PipelineGroup
+    in_flight: int | None
+    stack: ExitStack
+
+    def process(self, batch: pa.RecordBatch) -> Sequence[pa.RecordBatch]:
+        """Return the outcomes of the lines in a batch."""
+        counts, outcomes = Counts(), _Outcomes()
+        loop = DeliveryLoop(self.group, outcomes.add_document, outcomes.add_error, counts)
+        with match_timer():
+            loop.run(_read_messages(batch), self.in_flight)
+        return outcomes.finish(counts)
+
+
+class _OpenedPipelines:
+    """The pipelines of this process, by what was shipped. Spark uses a process for many tasks, one after the other."""
+
+    def __init__(self) -> None:
+        self._opened: OrderedDict[str, _Opened] = OrderedDict()
+
+    def find(self, shipped: str) -> _Opened:
+        """Return an opened pipeline; the one that was not used for the longest time is closed if there are too many."""
+        if shipped not in self._opened:
+            while len(self._opened) >= _MOST_OPEN:
+                self._opened.popitem(last=False)[1].stack.close()
+            self._opened[shipped] = _open(ShippedPipeline.decode(shipped))
+        self._opened.move_to_end(shipped)
+        return self._opened[shipped]
+
+
+# A task has no other way to find what earlier tasks of its process have opened
+_OPENED = _OpenedPipelines()
+
+
+def _open(shipped: ShippedPipeline) -> _Opened:
+    if shipped.version != __version__:
+        raise RuntimeError(
+            f"stellar-maas is {__version__} on the executor {hostname()}, and {shipped.version} on the driver; install "
+            "the same version on both"
+        )
+    stack = ExitStack()
+    try:
+        configs, group = shipped.load()
+        connector = ServiceConnector(make_model_options(shipped.registry, shipped.zookeeper))
+        stack.enter_context(connector).connect(group, configs[0])
+    except (ConfigError, OSError, ValueError, LookupError) as error:
+        stack.close()
+        names = ", ".join(shipped.sensors)
+        raise RuntimeError(f"cannot open the pipeline of {names} on the executor {hostname()}: {error}") from error
+    return _Opened(group, shipped.in_flight, stack)
+
+
+# -- Lines ------------------------------------------------------------------------------------------------------------
+
+
+def _read_messages(batch: pa.RecordBatch) -> Iterator[Raw]:
+    columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+    values = _list_bytes(columns[VALUE])
+    if TOPIC in columns:
+        return _read_topic(values, columns)
+    origins: Iterable[str | None] = columns[ORIGIN].to_pylist() if ORIGIN in columns else repeat(None, len(values))
+    return map(_make_raw, values, origins)
+
+
+def _make_raw(value: bytes | None, origin: str | None) -> Raw:
+    return Raw(b"", origin, error=_NO_VALUE) if value is None else Raw(value, origin)
+
+
+def _read_topic(values: Sequence[bytes | None], columns: dict[str, pa.Array]) -> Iterator[Raw]:
+    """Yield messages of Kafka."""
+    times = columns[TIMESTAMP].cast(pa.timestamp("ms", columns[TIMESTAMP].type.tz), safe=False).cast(pa.int64())
+    others = (columns[name].to_pylist() for name in (KEY, TOPIC, PARTITION, OFFSET))
+    for value, key, topic, partition, offset, time in zip(values, *others, times.to_pylist(), strict=True):
+        position = TopicPosition(topic, partition, offset, time)
+        error = _NO_VALUE if value is None else None
+        yield Raw(value or b"", topic, None, key, topic, error, position)
+
+
+_NO_VALUE = ValueError("message has no value")
+
+
+def _list_bytes(column: pa.Array) -> list[bytes | None]:
+    if pa.types.is_string(column.type):
+        column = column.cast(pa.binary())
+    elif pa.types.is_large_string(column.type):
+        column = column.cast(pa.large_binary())
+    values: list[bytes | None] = column.to_pylist()
+    return values
+
+
+# -- Outcomes ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Outcomes:
+    """Collects documents and errors in their order, as columns."""
+
+    batches: list[pa.RecordBatch] = field(default_factory=list)
+    kinds: list[str] = field(default_factory=list)
+    sensors: list[bytes | None] = field(default_factory=list)
+    values: list[bytes] = field(default_factory=list)
+    size: int = 0
+
+    def add_document(self, document: Record) -> None:
+        """Add a record. Raises ValueError if JSON cannot represent it."""
+        self._add(DOCUMENT, document, "source.type")
+
+    def add_error(self, document: Record) -> None:
+        """Add an error document."""
+        self._add(ERROR, document, "failed_sensor_type")
+
+    def _add(self, kind: str, document: Record, sensor_field: str) -> None:
+        value = encode_document(document)
+        self.values.append(value)
+        self.kinds.append(kind)
+        self.sensors.append(_encode_name(document.get(sensor_field)))
+        self.size += len(value)
+        if self.size > _MOST_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self.values:
+            columns = [pa.array(self.kinds), _make_strings(self.sensors), _make_strings(self.values)]
+            self.batches.append(_make_batch(columns, pa.nulls(len(self.values), pa.int64())))
+        self.kinds, self.sensors, self.values, self.size = [], [], [], 0
+
+    def finish(self, counts: Counts) -> list[pa.RecordBatch]:
+        """Return all rows, the last of which has the counts."""
+        self._flush()
+        nothing = pa.nulls(1, pa.string())
+        row = [pa.array([COUNTS]), nothing, nothing, *(pa.array([count], pa.int64()) for count in astuple(counts))]
+        return [*self.batches, pa.RecordBatch.from_arrays(row, _COLUMNS)]
+
+
+_COLUMNS = ["kind", "sensor", "value", *COUNT_NAMES]
+
+
+def _make_batch(columns: list[pa.Array], nothing: pa.Array) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([*columns, *repeat(nothing, len(COUNT_NAMES))], _COLUMNS)
+
+
+def _make_strings(values: Sequence[bytes | None]) -> pa.Array:
+    """Return a column of strings; values are UTF-8."""
+    return pa.array(values, pa.binary()).view(pa.string())
+
+
+def _encode_name(name: Any) -> bytes | None:
+    return None if name is None else to_string(name).encode("utf-8", "backslashreplace")
+
+
+Task = Callable[[Iterable["pa.RecordBatch"]], Iterator["pa.RecordBatch"]]
