@@ -16,18 +16,24 @@ OTHERS = PYTHONPATH=build/installed $(BIN)/pytest $(addprefix --ignore=,$(COVERI
 # One process more than cores, as tests of servers wait most of the time; tests/scheduling.py distributes them
 PARALLEL = -n 3 --no-loadscope-reorder --max-worker-restart 0
 
-.PHONY: help demo test check static covered unit engines interpreters pure package bench fuzz drills docs constraints clean
+.PHONY: help demo test-all test test-engines check static covered unit engines interpreters pure package bench fuzz drills docs constraints clean
 
 help:  ## list the targets
-	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / { printf "%-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "%-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: .venv/.demo  ## run the squid walkthrough: deploy a model, score a log, show the alerts
 	$(BIN)/python examples/squid/demo.py
 
-test: check interpreters package  ## run everything: the checks, then the other tests against the built package
+test-all: test test-engines  ## run everything: the checks, then all tests with all engines
+
+test: check interpreters package  ## run the checks, then the other tests against the built package, with ZooKeeper and YARN
 	@[ -z "$$CI" ] || scripts/engines
-	$(OTHERS) $(PARALLEL) -m 'not serial'
-	$(OTHERS) -m serial
+	$(OTHERS) $(PARALLEL) -m 'not serial and not cluster'
+	$(OTHERS) -m 'serial and not cluster'
+
+test-engines: package  ## run the tests that need Kafka, OpenSearch, Elasticsearch, Spark or a browser
+	@[ -z "$$CI" ] || scripts/engines
+	$(OTHERS) $(PARALLEL) -m cluster
 
 check: static covered  ## run the static checks, and the tests of the language with every branch covered
 
@@ -46,12 +52,12 @@ covered: .venv/.dev  ## run the tests of the language and measure their coverage
 	$(BIN)/coverage report --include '$(CORE)' --omit '$(ELSEWHERE)' --fail-under 100
 
 unit: package  ## run the tests that need neither coverage nor servers
-	$(OTHERS) $(PARALLEL) -m 'not engine and not serial'
-	$(OTHERS) -m 'not engine and serial'
+	$(OTHERS) $(PARALLEL) -m 'not engine and not serial and not cluster'
+	$(OTHERS) -m 'serial and not engine and not cluster'
 
-engines: package  ## run the tests that need ZooKeeper, YARN, HDFS, Kafka or Kerberos
+engines: package  ## run the tests that need ZooKeeper, YARN, HDFS or Kerberos
 	@[ -z "$$CI" ] || scripts/engines
-	$(OTHERS) $(PARALLEL) -m engine
+	$(OTHERS) $(PARALLEL) -m 'engine and not cluster'
 
 interpreters: .venv/.dev  ## run the pure tests on each other Python version of this machine
 	scripts/interpreters

@@ -1,8 +1,10 @@
 """Distribution of tests to the workers of pytest-xdist: whole files, and all files of an engine to one worker.
 
 A worker starts an engine when a test first requests it, and stops it at the end, so each engine is started once. YARN
-has a worker of its own, with a ZooKeeper of its own; its tests take as long as those of all other engines. Both come
-first, since the longest work must not begin last. Tests of signals, forks and races run alone, in a second run.
+has a worker of its own, with a ZooKeeper of its own; its tests take as long as those of ZooKeeper, HDFS and Kerberos.
+All these come first, since the longest work must not begin last. Tests of Kafka, OpenSearch, Elasticsearch, Spark and a
+browser are a run of their own, because they take as long as all others. Tests of signals, forks and races run alone,
+in another run.
 """
 
 from __future__ import annotations
@@ -20,23 +22,27 @@ SCOPES = {
     "engines": [
         "docs/test_command_blocks.py::test_each_command_with_zookeeper",
         "docs/test_zookeeper_page.py",
-        "docs/test_command_blocks.py::test_each_command_with_kafka",
         "integration/",
         "maas/registries/test_registry_contract.py",
         "maas/registries/test_reports.py",
         "maas/registries/test_request_queue.py",
         "maas_runtime/state/test_state_store_contract.py",
         "maas_runtime/store/test_store_contract.py",
-        "pipeline/kafka/",
-        "pipeline/search/",
         "pipeline/test_cluster_tools.py",
         "pipeline/test_live_configuration.py",
-        "pipeline/test_run_contract.py",
         "pipeline/test_run_from_zookeeper.py",
-        "spark/",
         "test_benchmarks_of_models.py",
     ],
+    "kafka": [
+        "docs/test_command_blocks.py::test_each_command_with_kafka",
+        "pipeline/kafka/",
+        "pipeline/test_run_contract.py",
+    ],
+    "search": ["pipeline/search/"],
+    "spark": ["spark/"],
 }
+# The scopes of the run of its own
+CLUSTER = ("kafka", "search", "spark")
 
 SERIAL = (
     "functions/test_forks.py",
@@ -64,10 +70,12 @@ def scope_of(nodeid: str) -> str:
 
 
 def mark_and_sort(items: list[pytest.Item]) -> None:
-    """Mark serial tests, and move the tests of engines to the front; other tests keep their order."""
+    """Mark the tests of other runs, and move the tests of engines to the front; other tests keep their order."""
     for item in items:
         if path_of(item.nodeid) in SERIAL:
             item.add_marker(pytest.mark.serial)
+        if scope_of(item.nodeid) in CLUSTER:
+            item.add_marker(pytest.mark.cluster)
     ranks = {scope: rank for rank, scope in enumerate(SCOPES)}
     items.sort(key=lambda item: ranks.get(scope_of(item.nodeid), len(ranks)))
 
