@@ -40,9 +40,10 @@ SCOPES = {
     ],
     "search": ["pipeline/search/"],
     "spark": ["spark/"],
+    "browser": ["web/"],
 }
 # The scopes of the run of its own
-CLUSTER = ("kafka", "search", "spark")
+CLUSTER = ("kafka", "search", "spark", "browser")
 
 SERIAL = (
     "functions/test_forks.py",

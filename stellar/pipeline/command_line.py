@@ -12,7 +12,7 @@ import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 
 from stellar.language.errors import ConfigError
@@ -46,12 +46,14 @@ class Program:
     description: the first lines of its help
     package: the package with a module for each subcommand
     commands: summaries by subcommand
+    elsewhere: modules by subcommand, for those of higher layers, which this package can't import
     """
 
     name: str
     description: str
     package: str
     commands: Mapping[str, str]
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
 
     def run(self, arguments: Sequence[str] | None = None) -> int:
         """Run the command and return its exit status."""
@@ -67,7 +69,7 @@ class Program:
         for name, summary in self.commands.items():
             command = commands.add_parser(name, help=summary, formatter_class=argparse.RawDescriptionHelpFormatter)
             if name == selected:
-                add_command(command, f"{self.package}.{name}")
+                add_command(command, self.elsewhere.get(name, f"{self.package}.{name}"))
         return parser
 
 

@@ -483,7 +483,7 @@ def test_bad_usage_is_status_2(arguments: list[str], capsys: pytest.CaptureFixtu
     [
         (["chek", "--config", "config"], "unknown command chek; did you mean check?"),
         (["--config", "config", "check"], "expected a command before --config: run, check, "),
-        (["x", "run", "--sensor", "x"], "unknown command x; known are check, "),
+        (["x", "run", "--sensor", "x"], "unknown command x; known are alerts, check, "),
     ],
 )
 def test_an_unknown_command_executes_no_other(

@@ -21,9 +21,11 @@ PROGRAM = Program(
         "test": "run the tests beside a configuration",
         "worker": "process the messages of Kafka topics with pipelines, until it is stopped",
         "config": "push configurations to ZooKeeper, and pull, show and change them there",
+        "alerts": "serve a web page with the alerts in a database, to annotate, escalate and close them",
         "topic": "create and list topics of Kafka, send lines to them, and print their messages",
         "schema": "print the JSON Schema of a kind of configuration, for editors",
     },
+    {"alerts": "stellar.web.alerts.command"},
 )
 
 

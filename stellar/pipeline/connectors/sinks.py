@@ -22,6 +22,7 @@ from stat import S_ISREG
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from stellar.language.conversions import to_string
+from stellar.pipeline.connectors.alert_indexes import create_indexes
 from stellar.pipeline.connectors.directories import OutputDirectory, choose_by_type, encode_in_directory
 from stellar.pipeline.connectors.parquet import SUFFIX as PARQUET_SUFFIX
 from stellar.pipeline.connectors.parquet import ParquetWriter
@@ -197,14 +198,21 @@ class Database:
         if not name.isidentifier():
             raise ValueError(f"invalid table name {quote(name)}: expected an identifier")
         with _name_errors(self._path):
-            self._connection.execute(
-                f"CREATE TABLE IF NOT EXISTS {name} "
-                "(guid TEXT, timestamp INTEGER, source_type TEXT, is_alert TEXT, score REAL, document TEXT NOT NULL)"
-            )
+            self._create_table(name)
         insert = (
             f"INSERT INTO {name} (guid, timestamp, source_type, is_alert, score, document) VALUES (?, ?, ?, ?, ?, ?)"
         )
         return _Table(partial(self._insert, insert))
+
+    def _create_table(self, name: str) -> None:
+        """Create a table with its indexes; an existing one is left as it is, because indexes of many rows take long."""
+        found = self._connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (name,))
+        if found.fetchone() is None:
+            self._connection.execute(
+                f"CREATE TABLE IF NOT EXISTS {name} "
+                "(guid TEXT, timestamp INTEGER, source_type TEXT, is_alert TEXT, score REAL, document TEXT NOT NULL)"
+            )
+            create_indexes(self._connection, name)
 
     def commit(self) -> None:
         """Commit the pending documents."""

@@ -1,0 +1,1 @@
+"""Web pages: server-rendered, without a build step and without scripts in the browser."""
