@@ -40,10 +40,9 @@ SCOPES = {
     ],
     "search": ["pipeline/search/"],
     "spark": ["spark/"],
-    "browser": ["web/"],
 }
 # The scopes of the run of its own
-CLUSTER = ("kafka", "search", "spark", "browser")
+CLUSTER = ("kafka", "search", "spark")
 
 SERIAL = (
     "functions/test_forks.py",
