@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from stellar.java.date_patterns import parse_pattern
-from stellar.pipeline.config.loading import SensorConfig, parse_indexing
+from stellar.pipeline.config.loading import SensorConfig
 from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.config.schema import WriterConfig
 from stellar.pipeline.connectors.directories import ERROR_TYPE
@@ -17,12 +17,12 @@ from stellar.pipeline.connectors.search.documents import DATE_PATTERN, DocumentF
 from stellar.pipeline.connectors.search.output import SearchOutput
 from stellar.pipeline.connectors.search.settings import SearchSettingError, make_search_settings
 from stellar.pipeline.connectors.search.streams import require_stream
-from stellar.pipeline.connectors.search.target import parse_search_target
+from stellar.pipeline.connectors.search.target import list_writer_names, parse_search_target
+from stellar.pipeline.output_paths import find_writer
 from stellar.util.abbreviate import quote
 
 log = logging.getLogger(__name__)
 
-METRON_WRITER = "elasticsearch"
 DATE_FORMAT, DOCUMENT_ID = "es.date.format", "indexing.writer.elasticsearch.setDocumentId"
 _BATCH_SIZE, _BATCH_SECONDS = 500, 5.0
 _COLONS, _AS_THEY_ARE = "DEDOT", "NOOP"
@@ -43,11 +43,11 @@ class SearchWriter:
 class SearchWriters:
     """The settings of the writers for all sensors, by the configuration that is in force.
 
-    kind: the name of the writer: `opensearch`, or `elasticsearch`, which also stands for the other if that is missing
+    kind: `opensearch` or `elasticsearch`
     """
 
     def __init__(self, kind: str) -> None:
-        self._names = (kind, METRON_WRITER)
+        self._names = list_writer_names(kind)
         self._writers: Mapping[str, SearchWriter] = {}
         self._has_guid = False
 
@@ -76,16 +76,6 @@ class SearchWriters:
     def list_streams(self) -> list[str]:
         """Return the data streams that are configured."""
         return sorted({writer.index for writer in self._writers.values() if writer.is_stream})
-
-
-def find_writer(text: str, location: SourceLocation, names: Collection[str]) -> tuple[str, WriterConfig]:
-    """Return the first of some writers in a configuration, and its name; the defaults if that writer is missing.
-
-    Raises ConfigError.
-    """
-    writers = parse_indexing(text, location).root
-    name = next(filter(writers.__contains__, names), METRON_WRITER)
-    return name, writers.get(name) or WriterConfig()
 
 
 def _make_writer(sensor: str, writer: WriterConfig, location: SourceLocation, has_guid: bool) -> SearchWriter:
@@ -120,41 +110,50 @@ def _read_boolean(config: SensorConfig, key: str) -> bool:
 class SearchIndexing:
     """Opens search servers by the configuration that is in force, which may change while they are open.
 
-    sensors: those whose documents are written; None if documents of disabled writers were dropped before
+    drops_disabled: True if documents for a writer that is disabled were dropped before
     """
 
-    def __init__(self, sensors: Collection[str] | None) -> None:
-        self._enabled = frozenset() if sensors is None else frozenset((*sensors, ERROR_TYPE))
+    def __init__(self, *, drops_disabled: bool = False) -> None:
+        self._drops_disabled = drops_disabled
+        self._enabled: frozenset[str] = frozenset()
         self._writers: dict[str, SearchWriters] = {}
         self._config: SensorConfig | None = None
 
-    def use(self, config: SensorConfig) -> None:
-        """Use another configuration; hosts and credentials are those of the first. Raises ConfigError."""
+    def use(self, configs: Sequence[SensorConfig]) -> None:
+        """Use other configurations; hosts and credentials remain those of the first. Raises ConfigError.
+
+        configs: those of the sensors whose documents are written
+        """
+        if not self._drops_disabled:
+            self._enabled = frozenset((*(config.sensor for config in configs), ERROR_TYPE))
         for writers in self._writers.values():
-            writers.use(config, self._enabled)
-        self._config = self._config or config
+            writers.use(configs[0], self._enabled)
+        self._config = self._config or configs[0]
 
     def open(self, target: str) -> SearchOutput:
         """Open a search server. Raises ConfigError or ValueError for invalid settings, and OSError."""
         if self._config is None:
             raise RuntimeError("no configuration; call use first")
-        found = parse_search_target(target)
-        writers = self._writers[target] = SearchWriters(found.kind)
+        writers = self._writers[target] = SearchWriters(parse_search_target(target).kind)
         writers.use(self._config, self._enabled)
         pattern = _read_date_pattern(self._config)
+        client = connect_search(target, self._config)
         try:
-            settings = make_search_settings(found, self._config.globals.settings)
-        except SearchSettingError as error:
-            raise _locate(self._config.global_location, error.keys).error(str(error)) from error
-        client = SearchClient(settings)
-        try:
-            has_types = client.needs_types()
+            version = client.read_version()
             for stream in writers.list_streams():
-                require_stream(client, stream)
+                require_stream(client, stream, version)
         except BaseException:
             client.close()
             raise
-        return SearchOutput(client, DocumentForm(writers.find, pattern, has_types))
+        return SearchOutput(client, DocumentForm(writers.find, pattern, version.has_types))
+
+
+def connect_search(target: str, config: SensorConfig) -> SearchClient:
+    """Return a client for a target, by global settings. Raises ConfigError or ValueError."""
+    try:
+        return SearchClient(make_search_settings(parse_search_target(target), config.globals.settings))
+    except SearchSettingError as error:
+        raise _locate(config.global_location, error.keys).error(str(error)) from error
 
 
 def _locate(location: SourceLocation, keys: Collection[str]) -> SourceLocation:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import stellar
 from stellar import Expression
@@ -50,9 +50,19 @@ def make_path_function(config: SensorConfig, *, drops_disabled: bool = False) ->
     return choose
 
 
-def parse_writer(text: str, location: SourceLocation, name: str = _WRITER) -> WriterConfig:
-    """Return the settings of a writer in a configuration; the defaults if it has none. Raises ConfigError."""
-    return parse_indexing(text, location).root.get(name) or WriterConfig()
+def parse_writer(text: str, location: SourceLocation) -> WriterConfig:
+    """Return the settings of the writer hdfs in a configuration; the defaults without one. Raises ConfigError."""
+    return find_writer(text, location, (_WRITER,))[1]
+
+
+def find_writer(text: str, location: SourceLocation, names: Sequence[str]) -> tuple[str, WriterConfig]:
+    """Return the first of some writers in an indexing configuration, and its name; the defaults without one.
+
+    Raises ConfigError.
+    """
+    writers = parse_indexing(text, location).root
+    name = next(filter(writers.__contains__, names), names[-1])
+    return name, writers.get(name) or WriterConfig()
 
 
 def compile_path_function(location: SourceLocation, writer: WriterConfig, library: Library) -> Expression | None:

@@ -1,18 +1,27 @@
-"""Fixtures of the pipeline's tests: configurations in files, and pipelines built from them."""
+"""Fixtures of the pipeline's tests: configurations in files, pipelines built from them, and workers on topics."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+sys.path.append(str(Path(__file__).parent))
+
+from kafka_topics import Topics, Worker
 
 from stellar.language.context import NOTHING, Context
 from stellar.pipeline import build_pipeline, load_config
 from stellar.pipeline.pipeline import Pipeline
 from stellar.pipeline.records import Raw, Record, Rejected
+
+if TYPE_CHECKING:
+    from engines.kafka.server import Kafka
 
 Outcomes = list[Any]
 
@@ -80,3 +89,38 @@ def own_fields(record: Record) -> Record:
     """Return a record without the fields that every pipeline adds."""
     added = ("timestamp", "original_string", "source.type", "guid", "parallelenricher.", "adapter.")
     return {name: value for name, value in record.items() if not name.startswith(added)}
+
+
+@pytest.fixture
+def topics(kafka: Kafka) -> Topics:
+    return Topics(kafka.hosts)
+
+
+@pytest.fixture
+def start(topics: Topics, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
+    """A function that starts `stellar-pipeline worker` with options."""
+
+    def start(*options: str, hosts: str | None = None) -> Worker:
+        topics.workers.append(Worker(tmp_path, ["worker", "--kafka", hosts or topics.hosts, *options]))
+        return topics.workers[-1]
+
+    yield start
+    for worker in topics.workers:
+        worker.kill()
+
+
+@pytest.fixture
+def start_topology(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """A function that starts one of Metron's commands."""
+    processes = []
+
+    def start(command: str, *arguments: str) -> subprocess.Popen[bytes]:
+        program = f"import sys; from stellar.pipeline.cli.topologies import {command}; sys.exit({command}())"
+        with (tmp_path / f"{command}.log").open("wb") as log:
+            processes.append(subprocess.Popen([sys.executable, "-c", program, *arguments], stderr=log))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()

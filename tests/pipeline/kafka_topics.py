@@ -42,11 +42,18 @@ class Topics:
     def name(self, topic: str) -> str:
         return f"{topic}-{self._suffix}"
 
+    def require(self, name: str) -> None:
+        """Create a topic with this very name, which other tests use, too, unless it exists."""
+        if name not in self.admin.list_topics(timeout=30).topics:
+            self._create(name, 1, {})
+
     def create(self, topic: str, partitions: int = 1, **config: str) -> str:
         """Create a topic, and return its name."""
+        return self._create(self.name(topic), partitions, config)
+
+    def _create(self, name: str, partitions: int, config: dict[str, str]) -> str:
         from confluent_kafka.admin import NewTopic
 
-        name = self.name(topic)
         self.admin.create_topics([NewTopic(name, partitions, 1, config=config)])[name].result(30)
         wait_for(lambda: self._is_led(name), name)
         return name

@@ -23,6 +23,7 @@ PROGRAM = Program(
         "config": "push configurations to ZooKeeper, and pull, show and change them there",
         "alerts": "serve a web page with the alerts in a database, to annotate, escalate and close them",
         "topic": "create and list topics of Kafka, send lines to them, and print their messages",
+        "template": "create the index templates of sensors in OpenSearch or Elasticsearch",
         "schema": "print the JSON Schema of a kind of configuration, for editors",
     },
     {"alerts": "stellar.web.alerts.command"},

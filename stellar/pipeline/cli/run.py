@@ -183,17 +183,17 @@ class _TargetSettings:
         """Use other configurations. Raises ConfigError."""
         choose = _make_path_function(configs[0], self._options)
         if any(target is not None and is_search(target) for target in (self._options.output, self._options.errors)):
-            self._find_indexing(configs).use(configs[0])
+            self._find_indexing().use(configs)
         self._choose = choose
         profiles = configs[0].read_profiler()
         if self._profiles not in ("unread", profiles):
             self._report("changed profiles take effect after a restart")
         self._profiles = profiles
 
-    def _find_indexing(self, configs: Sequence[SensorConfig]) -> SearchIndexing:
+    def _find_indexing(self) -> SearchIndexing:
         from stellar.pipeline.indexing import SearchIndexing  # most runs write to files
 
-        self._indexing = self._indexing or SearchIndexing([config.sensor for config in configs])
+        self._indexing = self._indexing or SearchIndexing()
         return self._indexing
 
     def choose(self, document: Record) -> str:

@@ -1,4 +1,4 @@
-"""Metron's commands start_parser_topology.sh, start_enrichment_topology.sh and start_hdfs_topology.sh.
+"""Metron's commands start_parser_topology.sh, start_enrichment_topology.sh, and those of indexing topologies.
 
 Each runs a worker in the foreground, with its configuration in ZooKeeper, until Ctrl-C or SIGTERM.
 """
@@ -14,8 +14,9 @@ from typing import Any
 
 from stellar.pipeline.cli import worker
 from stellar.pipeline.cli.kafka_options import KAFKA_CONFIG_HELP
-from stellar.pipeline.command_line import MAX_SHOWN, run_parsed
+from stellar.pipeline.command_line import MAX_SHOWN, OptionError, run_parsed
 from stellar.pipeline.config.cluster import ZooKeeperLocation
+from stellar.pipeline.connectors.sinks import is_search
 from stellar.pipeline.options import positive_integer
 from stellar.pipeline.worker.brokers import find_brokers
 from stellar.util.abbreviate import quote
@@ -38,6 +39,10 @@ _COUNTS = {
     "-mtp": ("--max_task_parallelism", _NO_STORM),
     "-mt": ("--message_timeout", _NO_STORM),
 }
+_SEARCH_HELP = (
+    "elasticsearch:URL,... or opensearch:URL,...; by default elasticsearch: with the hosts of es.ip in the global "
+    "configuration"
+)
 _SPOUT_HELP = "JSON file with options of the consumer: spout.firstPollOffsetStrategy, and properties of Kafka"
 
 
@@ -67,6 +72,21 @@ def start_hdfs_topology(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("-o", "--output", required=True, metavar="DIR", help="directory; its name ends in a slash")
     return _run(parser, arguments)
+
+
+def start_elasticsearch_topology(arguments: Sequence[str] | None = None) -> int:
+    """Run Metron's command `start_elasticsearch_topology.sh`, which indexes documents, and return its exit status."""
+    parser = _make_parser("start_elasticsearch_topology.sh", "Write documents to Elasticsearch or OpenSearch.", "index")
+    parser.add_argument("-o", "--output", metavar="TARGET", default="elasticsearch:", help=_SEARCH_HELP)
+    return _run(parser, arguments, _check_search)
+
+
+def _check_search(options: argparse.Namespace) -> None:
+    if not is_search(options.output):
+        raise OptionError(
+            f"invalid target {quote(options.output)}: expected elasticsearch:URL,... or opensearch:URL,...; "
+            "start_hdfs_topology.sh writes files"
+        )
 
 
 def _make_parser(name: str, description: str, stage: str) -> argparse.ArgumentParser:

@@ -8,6 +8,8 @@ from functools import partial
 from stellar.pipeline.cli.common import add_config_or_zookeeper
 from stellar.pipeline.cli.kafka_options import add_kafka_options, read_kafka_settings
 from stellar.pipeline.command_line import OptionError
+from stellar.pipeline.connectors.search.target import parse_search_target
+from stellar.pipeline.connectors.sinks import is_search
 from stellar.pipeline.options import positive_integer
 from stellar.pipeline.services import add_registry_options
 from stellar.pipeline.worker.plan import WorkerLoader, WorkerPhase
@@ -73,6 +75,8 @@ def make_loader(options: argparse.Namespace) -> WorkerLoader:
             raise OptionError(f"--sensor has no effect with --stage {phase.value}, which processes all sensors")
         if phase is WorkerPhase.INDEX and options.output is None:
             raise OptionError("--stage index needs the target of documents; pass --output TARGET")
+        if phase is WorkerPhase.INDEX and is_search(options.output):
+            return WorkerLoader(phase, writer=parse_search_target(options.output).kind)
         return WorkerLoader(phase)
     if options.sensor is None:
         raise OptionError("no sensor selected; pass --sensor NAME")

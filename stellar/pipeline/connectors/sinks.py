@@ -481,7 +481,7 @@ class Sinks:
         Raises OSError if the target cannot be written.
         """
         if is_search(target):
-            return self._open_search_output(target)
+            return self.open_search(target)
         if is_database(target):
             return self._database(target).open_table(table)
         path = STANDARD_OUTPUT if target == STANDARD_OUTPUT else str(Path(target).resolve())
@@ -493,7 +493,8 @@ class Sinks:
             self._files[path] = self._open_lines(target, self._lengths.get(path, 0))
         return self._files[path]
 
-    def _open_search_output(self, target: str) -> Sink:
+    def open_search(self, target: str) -> SearchOutput:
+        """Return the output for a search server. Raises OSError if it is not available, and ValueError."""
         if self._open_search is None:
             raise ValueError(f"cannot write to {target}: this command writes to files and SQLite only")
         if target not in self._search:

@@ -19,7 +19,8 @@ from stellar.pipeline.config.loading import (
 from stellar.pipeline.config.locations import ErrorCollector
 from stellar.pipeline.config.schema import WriterConfig
 from stellar.pipeline.connectors.kafka.settings import translate
-from stellar.pipeline.output_paths import parse_writer
+from stellar.pipeline.connectors.search.target import list_writer_names
+from stellar.pipeline.output_paths import find_writer
 from stellar.pipeline.phases import Phase
 from stellar.pipeline.routing import ENRICHMENTS, PipelineGroup, TopicPattern, expand_groups, read_topic_pattern
 from stellar.pipeline.worker.document_ids import DocumentIds, IdentifyingGroup
@@ -29,6 +30,7 @@ from stellar.pipeline.worker.targets import TOPIC_PREFIX, find_topic
 from stellar.stores.configurations import ReadableConfigurations
 
 INDEXING = "indexing"
+FILE_WRITER = "hdfs"
 ERROR_TOPIC, PRODUCER = "parser.error.topic", "kafka.producerConfigs"
 
 Group = PipelineGroup | IdentifyingGroup | EnrichmentGroup | IndexingGroup
@@ -107,7 +109,7 @@ class WorkerLoader:
     names: Sequence[str] = ()
     output: str | None = None
     directory: Path | None = None
-    writer: str = "hdfs"
+    writer: str = FILE_WRITER
     ids: DocumentIds | None = None
 
     def load(self, store: ReadableConfigurations) -> tuple[list[SensorConfig], Group]:
@@ -145,9 +147,8 @@ class WorkerLoader:
         self, store: ReadableConfigurations, problems: ErrorCollector
     ) -> tuple[list[SensorConfig], Group]:
         empty = self._make_empty(store, problems)
-        writers = {
-            sensor: parse_writer(text, location, self.writer) for sensor, (text, location) in empty.read_indexing()
-        }
+        names = (self.writer,) if self.writer == FILE_WRITER else list_writer_names(self.writer)
+        writers = {sensor: find_writer(text, location, names)[1] for sensor, (text, location) in empty.read_indexing()}
         return [empty], IndexingGroup(lambda sensor: writers.get(sensor, WriterConfig()))
 
     def _make_empty(self, store: ReadableConfigurations, problems: ErrorCollector) -> SensorConfig:
@@ -165,7 +166,7 @@ class WorkerLoader:
         if self.phase is WorkerPhase.ENRICH:
             return _plan_topic(ENRICHMENTS, ENRICHMENTS)
         if self.phase is WorkerPhase.INDEX:
-            return _plan_topic(INDEXING, "indexing-ra" if self.writer == "elasticsearch" else "indexing-batch")
+            return _plan_topic(INDEXING, "indexing-batch" if self.writer == FILE_WRITER else "indexing-ra")
         is_parsing = self.phase is WorkerPhase.PARSE
         first = configs[0]
         return WorkerPlan(

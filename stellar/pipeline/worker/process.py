@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stellar.java.match_timer import match_timer
 from stellar.language.errors import ConfigError
@@ -22,7 +22,7 @@ from stellar.pipeline.connectors.kafka.consumer import TopicReader
 from stellar.pipeline.connectors.kafka.producer import TopicWriter
 from stellar.pipeline.connectors.kafka.settings import KafkaSettings
 from stellar.pipeline.connectors.kafka.topics import TopicAdmin
-from stellar.pipeline.connectors.sinks import Sinks, is_directory
+from stellar.pipeline.connectors.sinks import Sinks, is_directory, is_search
 from stellar.pipeline.output_paths import make_path_function
 from stellar.pipeline.pipeline import MessageProcessor
 from stellar.pipeline.progress import print_line
@@ -31,9 +31,12 @@ from stellar.pipeline.run import Counts
 from stellar.pipeline.services import ServiceConnector
 from stellar.pipeline.worker.document_ids import DocumentIds
 from stellar.pipeline.worker.loop import Commits, Stop, WorkerLoop
-from stellar.pipeline.worker.plan import WorkerLoader, WorkerPlan
+from stellar.pipeline.worker.plan import WorkerLoader, WorkerPhase, WorkerPlan
 from stellar.pipeline.worker.targets import Targets
 from stellar.stores.configurations import ConfigurationSnapshot, DirectoryConfigurations
+
+if TYPE_CHECKING:
+    from stellar.pipeline.indexing import SearchIndexing
 
 
 def run_worker(loader: WorkerLoader, settings: KafkaSettings, options: argparse.Namespace) -> int:
@@ -47,12 +50,16 @@ def run_worker(loader: WorkerLoader, settings: KafkaSettings, options: argparse.
         admin = TopicAdmin(settings)
         if options.idempotent:
             loader = replace(loader, ids=DocumentIds(admin.find_id))
-        configs, pipeline = _load(loader, options, stack)
+        indexing = _make_indexing(loader, options)
+        configs, pipeline = _load(loader, options, stack, indexing)
+        if indexing is not None:
+            indexing.use(configs)
         plan = loader.plan(configs, options.spout).with_targets(options.output, options.errors)
         plan = plan.with_source(options.input, options.group)
         stack.enter_context(match_timer())
+        sinks = stack.enter_context(Sinks(None if indexing is None else indexing.open))
         open_loop = _open_loop(
-            pipeline, plan, settings, admin, options, stack, loader.ids, _make_path_function(plan, configs[0])
+            pipeline, plan, settings, admin, options, stack, loader.ids, sinks, _make_path_function(plan, configs[0])
         )
         loop = open_loop(stop)
         try:
@@ -63,10 +70,21 @@ def run_worker(loader: WorkerLoader, settings: KafkaSettings, options: argparse.
     return OK
 
 
-def _load(loader: WorkerLoader, options: argparse.Namespace, stack: ExitStack) -> tuple[Sequence[SensorConfig], Any]:
+def _make_indexing(loader: WorkerLoader, options: argparse.Namespace) -> SearchIndexing | None:
+    """Return the indexing configuration if a target is a search server."""
+    if not any(target is not None and is_search(target) for target in (options.output, options.errors)):
+        return None
+    from stellar.pipeline.indexing import SearchIndexing  # most workers write to topics
+
+    return SearchIndexing(drops_disabled=loader.phase is WorkerPhase.INDEX)
+
+
+def _load(
+    loader: WorkerLoader, options: argparse.Namespace, stack: ExitStack, indexing: SearchIndexing | None
+) -> tuple[Sequence[SensorConfig], Any]:
     """Return configurations and connected pipelines; those in ZooKeeper follow their configuration."""
     if isinstance(options.config, ZooKeeperLocation):
-        return _follow(replace(loader, directory=options.patterns), options.config, options, stack)
+        return _follow(replace(loader, directory=options.patterns), options.config, options, stack, indexing)
     if options.patterns is not None:
         raise OptionError(f"--patterns has no effect with a directory; move the files to {options.config}/patterns")
     _check_directory(options.config)
@@ -81,7 +99,11 @@ def _check_directory(directory: Path) -> None:
 
 
 def _follow(
-    loader: WorkerLoader, location: ZooKeeperLocation, options: argparse.Namespace, stack: ExitStack
+    loader: WorkerLoader,
+    location: ZooKeeperLocation,
+    options: argparse.Namespace,
+    stack: ExitStack,
+    indexing: SearchIndexing | None,
 ) -> tuple[Sequence[SensorConfig], Any]:
     from stellar.pipeline.live_configuration import LiveConfiguration  # loads kazoo
     from stellar.repl.models import connect_zookeeper
@@ -96,7 +118,7 @@ def _follow(
         zookeeper,
         partial(_load_snapshot, loader),
         root=location.topology,
-        connect=_ConnectSamePlan(loader, connector, options.spout).connect,
+        connect=_ConnectSamePlan(loader, connector, options.spout, indexing).connect,
         report=_print,
         inform=_ignore if options.quiet else _print,
     )
@@ -111,6 +133,7 @@ class _ConnectSamePlan:
     loader: WorkerLoader
     connector: ServiceConnector
     spout: Mapping[str, Any] | None
+    indexing: SearchIndexing | None = None
     plan: WorkerPlan | None = None
 
     def connect(self, group: Any, configs: Sequence[SensorConfig]) -> None:
@@ -122,6 +145,8 @@ class _ConnectSamePlan:
                 "all changes that come with them"
             )
         self.connector.connect(group, configs[0])
+        if self.indexing is not None:
+            self.indexing.use(configs)
         self.plan = plan
 
 
@@ -154,6 +179,7 @@ def _open_loop(
     options: argparse.Namespace,
     stack: ExitStack,
     ids: DocumentIds | None,
+    sinks: Sinks,
     choose: Callable[[Record], str],
 ) -> Callable[[Stop], WorkerLoop]:
     """Open the topics and targets of a worker, and return a function that makes its loop.
@@ -161,7 +187,7 @@ def _open_loop(
     Raises OSError or ValueError.
     """
     counts = Counts()
-    targets = Targets(stack.enter_context(Sinks()), counts, ids)
+    targets = Targets(sinks, counts, ids)
     partitions = admin.list_partitions(*plan.topics) if plan.topics else {}
     limits = admin.read_limits(sorted(partitions))
     writer = TopicWriter(settings, targets.reject, dict(plan.producer), limits=limits, spreads=options.spread)
@@ -171,6 +197,8 @@ def _open_loop(
     errors = targets.open_errors(plan.errors, plan.errors_of_sensors, choose)
     commits = Commits(_open_readers(plan, settings, targets, stack, reads_times=ids is not None), targets)
     writer.stay = commits.stay
+    for output in sinks.search_outputs:
+        output.stay = commits.stay
     make = partial(WorkerLoop, pipeline, sink, errors, counts, commits.commit_in_time)
     return lambda stop: make(commits=commits, targets=targets, stop=stop)
 

@@ -14,7 +14,7 @@ from stellar.pipeline.connectors.kafka.producer import MessageTooLarge, TopicWri
 from stellar.pipeline.connectors.kafka.values import to_topic_bytes
 from stellar.pipeline.connectors.parquet import SUFFIX as PARQUET_SUFFIX
 from stellar.pipeline.connectors.positions import RunState
-from stellar.pipeline.connectors.sinks import STANDARD_OUTPUT, Sink, Sinks, is_database, is_directory
+from stellar.pipeline.connectors.sinks import STANDARD_OUTPUT, Sink, Sinks, is_database, is_directory, is_search
 from stellar.pipeline.records import (
     Failure,
     Forward,
@@ -24,7 +24,7 @@ from stellar.pipeline.records import (
     TopicPosition,
     make_error_document,
 )
-from stellar.pipeline.run import Counts
+from stellar.pipeline.run import Counts, reject_stored
 from stellar.pipeline.worker.document_ids import DocumentIds, MessageIds
 from stellar.util.abbreviate import abbreviate, quote
 
@@ -79,11 +79,24 @@ class Targets:
         if topic is not None:
             self.writer.check_topic(topic)
             return lambda document: self.write(topic, document)
+        if is_search(target):
+            return self._open_search(target)
         if target.endswith(PARQUET_SUFFIX):
             raise ValueError(f"a Parquet file cannot be continued; write {quote(target)} as JSON lines or SQLite")
         if target != STANDARD_OUTPUT and not is_database(target) and not is_directory(target):
             self._sinks.resume({str(Path(target).resolve()): _measure_lines(Path(target))})
         return self._sinks.open(target, table, choose)
+
+    def _open_search(self, target: str) -> Sink:
+        output = self._sinks.open_search(target)
+        output.reject = self.reject_document
+
+        def write(document: Record) -> None:
+            id = self._identify(document)
+            # The date of the index is then the same when the message is read again
+            output.add(document, id, None if id is None or self._position is None else self._position.time)
+
+        return write
 
     def open_errors(self, default: str, targets: Mapping[str, str], choose: Callable[[Record], str]) -> Sink:
         """Return the sink for error documents.
@@ -153,6 +166,16 @@ class Targets:
         self._counts.out -= 1
         self._counts.rejected += 1
         self._errors(make_error_document(Failure(record, "write", ValueError(reason)), str(record.get("source.type"))))
+
+    def reject_document(self, document: Record, id: str, reason: str) -> None:
+        """Write an error document for one that a search server has rejected; its identifier follows from that one."""
+        if self._errors is None:
+            raise RuntimeError("no sink for error documents; call open_errors first")
+        before, self._message = self._message, None if self._message is None else MessageIds((id,))
+        try:
+            reject_stored(self._counts, self._errors, document, id, reason)
+        finally:
+            self._message = before
 
     def acknowledge(self) -> None:
         """Wait until all documents so far are stored. Raises OSError."""

@@ -7,15 +7,13 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from kafka_topics import LIMIT, Topics, Worker, wait_for
 from kazoo.client import KazooClient
 
-from stellar.pipeline.cli import main
 from stellar.pipeline.cli.configuration_manager import zk_load_configs
 from stellar.pipeline.records import Record
 from stellar.pipeline.worker.brokers import find_brokers
@@ -30,23 +28,6 @@ LINES = [
 ]
 
 Start = Callable[..., subprocess.Popen[bytes]]
-
-
-@pytest.fixture
-def start_topology(tmp_path: Path) -> Iterator[Start]:
-    """A function that starts one of Metron's commands."""
-    processes = []
-
-    def start(command: str, *arguments: str) -> subprocess.Popen[bytes]:
-        program = f"import sys; from stellar.pipeline.cli.topologies import {command}; sys.exit({command}())"
-        with (tmp_path / f"{command}.log").open("wb") as log:
-            processes.append(subprocess.Popen([sys.executable, "-c", program, *arguments], stderr=log))
-        return processes[-1]
-
-    yield start
-    for process in processes:
-        process.kill()
-        process.wait()
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
@@ -68,7 +49,7 @@ def test_the_walkthrough_runs_through_three_topologies(
     (config / "parsers" / "squid.json").write_text(json.dumps({**parser, "sensorTopic": source}))
     assert zk_load_configs(["-m", "PUSH", "-i", str(config), "-z", quorum]) == 0
     for name in ("enrichments", "indexing"):
-        assert main(["topic", "create", name, "--kafka", topics.hosts]) == 0
+        topics.require(name)
     common = ["-z", quorum, "-k", topics.hosts]
     patterns = ["--patterns", str(config)]
     running = [

@@ -18,7 +18,6 @@ from stellar.util.optional_imports import import_optional
 NAMES = {"opensearch": "OpenSearch", "elasticsearch": "Elasticsearch"}
 JSON, LINES = "application/json", "application/x-ndjson"
 _UNAVAILABLE = frozenset({408, 429, 502, 503, 504})
-_FIRST_WITHOUT_TYPES = 7
 
 
 class SearchFailure(OSError):
@@ -37,6 +36,29 @@ class SearchResponse(NamedTuple):
 
     status: int
     body: Any
+
+
+class ServerVersion(NamedTuple):
+    """The version of a server: of OpenSearch, or of Elasticsearch."""
+
+    is_opensearch: bool
+    major: int
+    minor: int
+
+    @property
+    def has_types(self) -> bool:
+        """True if each document has a type, as before Elasticsearch 7."""
+        return not self.is_opensearch and self.major < 7
+
+    @property
+    def has_composable_templates(self) -> bool:
+        """True if templates may be composed, as from Elasticsearch 7.8."""
+        return self.is_opensearch or (self.major, self.minor) >= (7, 8)
+
+    @property
+    def has_streams(self) -> bool:
+        """True if there are data streams, as from Elasticsearch 7.9."""
+        return self.is_opensearch or (self.major, self.minor) >= (7, 9)
 
 
 class _Library(Protocol):
@@ -82,14 +104,13 @@ class SearchClient:
             raise SearchFailure(self._explain_rights(method, path, response))
         return response
 
-    def needs_types(self) -> bool:
-        """Return True if documents have types, as before Elasticsearch 7. Raises SearchFailure."""
+    def read_version(self) -> ServerVersion:
+        """Return the version of the server. Raises SearchFailure if it is not a search server."""
         response = self.request("GET", "/")
-        body = response.body
         try:
-            version = body["version"]
-            is_opensearch = version.get("distribution") == "opensearch"
-            return not is_opensearch and int(version["number"].split(".")[0]) < _FIRST_WITHOUT_TYPES
+            version = response.body["version"]
+            major, minor, *_ = map(int, version["number"].partition("-")[0].split("."))
+            return ServerVersion(version.get("distribution") == "opensearch", major, minor)
         except (TypeError, KeyError, AttributeError, ValueError) as error:
             raise SearchFailure(
                 f"{self.urls} is not {self.name}: {describe(response)}; check the host and the port"

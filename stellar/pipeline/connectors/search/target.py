@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from stellar.util.abbreviate import quote
 
+METRON_WRITER = "elasticsearch"
 _DEFAULT_PORTS = {"http": 9200, "https": 443}
 
 
@@ -19,6 +20,11 @@ class SearchTarget(NamedTuple):
 
     kind: str
     urls: tuple[str, ...]
+
+
+def list_writer_names(kind: str) -> tuple[str, ...]:
+    """Return the names of the writer for a kind of server: Metron's also stands for the other if that is missing."""
+    return tuple(dict.fromkeys((kind, METRON_WRITER)))
 
 
 def parse_search_target(target: str) -> SearchTarget:
