@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import astuple, dataclass, field, fields
+from dataclasses import astuple, dataclass, fields
+from functools import partial
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,7 @@ VALUE, ORIGIN, KEY, TOPIC, PARTITION, OFFSET, TIMESTAMP = (
 )  # fmt: skip
 SCHEMA = f"kind string, sensor string, value string, {', '.join(f'{name} bigint' for name in COUNT_NAMES)}"
 _MOST_BYTES = 32 * 1024 * 1024  # of the documents in one batch of Arrow
+_ROWS, _ROWS_WITH_MODELS = 1_000, 10_000
 _MOST_OPEN = 4  # pipelines of one process
 
 
@@ -53,7 +55,8 @@ def run_task(shipped: str, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Rec
     """
     opened = _OPENED.find(shipped)
     for batch in batches:
-        yield from opened.process(batch)
+        for start in range(0, batch.num_rows, opened.rows):
+            yield from opened.process(batch.slice(start, opened.rows))
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,14 @@ class _Opened:
     group: PipelineGroup
     in_flight: int | None
     stack: ExitStack
+
+    @property
+    def rows(self) -> int:
+        """The lines that are processed before their outcomes are returned.
+
+        Few take a fifth less time, as their memory is reused; but all calls of models end before the next lines begin.
+        """
+        return _ROWS_WITH_MODELS if self.group.calls_models else _ROWS
 
     def process(self, batch: pa.RecordBatch) -> Sequence[pa.RecordBatch]:
         """Return the outcomes of the lines in a batch."""
@@ -119,8 +130,15 @@ def _read_messages(batch: pa.RecordBatch) -> Iterator[Raw]:
     values = _list_bytes(columns[VALUE])
     if TOPIC in columns:
         return _read_topic(values, columns)
+    if ORIGIN not in columns and not columns[VALUE].null_count:
+        return map(_make_message, zip(values, *map(repeat, _REST), strict=False))
     origins: Iterable[str | None] = columns[ORIGIN].to_pylist() if ORIGIN in columns else repeat(None, len(values))
     return map(_make_raw, values, origins)
+
+
+# Without a call of Python code for each line
+_make_message: Callable[[tuple[Any, ...]], Raw] = partial(tuple.__new__, Raw)
+_REST = (None,) * (len(Raw._fields) - 1)
 
 
 def _make_raw(value: bytes | None, origin: str | None) -> Raw:
@@ -152,61 +170,67 @@ def _list_bytes(column: pa.Array) -> list[bytes | None]:
 # -- Outcomes ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass
 class _Outcomes:
     """Collects documents and errors in their order, as columns."""
 
-    batches: list[pa.RecordBatch] = field(default_factory=list)
-    kinds: list[str] = field(default_factory=list)
-    sensors: list[bytes | None] = field(default_factory=list)
-    values: list[bytes] = field(default_factory=list)
-    size: int = 0
+    def __init__(self) -> None:
+        self._batches: list[pa.RecordBatch] = []
+        self._start()
+
+    def _start(self) -> None:
+        """Start the next batch."""
+        self._errors: list[int] = []  # the rows of errors
+        self._sensors: list[Any] = []
+        self._values: list[bytes] = []
+        self._size = 0
 
     def add_document(self, document: Record) -> None:
         """Add a record. Raises ValueError if JSON cannot represent it."""
-        self._add(DOCUMENT, document, "source.type")
+        value = encode_document(document)
+        self._values.append(value)
+        self._sensors.append(document.get("source.type"))
+        self._size += len(value)
+        if self._size > _MOST_BYTES:
+            self._flush()
 
     def add_error(self, document: Record) -> None:
         """Add an error document."""
-        self._add(ERROR, document, "failed_sensor_type")
-
-    def _add(self, kind: str, document: Record, sensor_field: str) -> None:
         value = encode_document(document)
-        self.values.append(value)
-        self.kinds.append(kind)
-        self.sensors.append(_encode_name(document.get(sensor_field)))
-        self.size += len(value)
-        if self.size > _MOST_BYTES:
+        self._errors.append(len(self._values))
+        self._values.append(value)
+        self._sensors.append(document.get("failed_sensor_type"))
+        self._size += len(value)
+        if self._size > _MOST_BYTES:
             self._flush()
 
     def _flush(self) -> None:
-        if self.values:
-            columns = [pa.array(self.kinds), _make_strings(self.sensors), _make_strings(self.values)]
-            self.batches.append(_make_batch(columns, pa.nulls(len(self.values), pa.int64())))
-        self.kinds, self.sensors, self.values, self.size = [], [], [], 0
+        if not self._values:
+            return
+        kinds = [DOCUMENT] * len(self._values)
+        for row in self._errors:
+            kinds[row] = ERROR
+        # JSON is UTF-8, so it need not be decoded
+        values = pa.array(self._values, pa.binary()).view(pa.string())
+        nothing = pa.nulls(len(kinds), pa.int64())
+        columns = [pa.array(kinds), _make_names(self._sensors), values, *repeat(nothing, len(COUNT_NAMES))]
+        self._batches.append(pa.RecordBatch.from_arrays(columns, _COLUMNS))
+        self._start()
 
     def finish(self, counts: Counts) -> list[pa.RecordBatch]:
         """Return all rows, the last of which has the counts."""
         self._flush()
         nothing = pa.nulls(1, pa.string())
         row = [pa.array([COUNTS]), nothing, nothing, *(pa.array([count], pa.int64()) for count in astuple(counts))]
-        return [*self.batches, pa.RecordBatch.from_arrays(row, _COLUMNS)]
+        return [*self._batches, pa.RecordBatch.from_arrays(row, _COLUMNS)]
 
 
 _COLUMNS = ["kind", "sensor", "value", *COUNT_NAMES]
 
 
-def _make_batch(columns: list[pa.Array], nothing: pa.Array) -> pa.RecordBatch:
-    return pa.RecordBatch.from_arrays([*columns, *repeat(nothing, len(COUNT_NAMES))], _COLUMNS)
-
-
-def _make_strings(values: Sequence[bytes | None]) -> pa.Array:
-    """Return a column of strings; values are UTF-8."""
-    return pa.array(values, pa.binary()).view(pa.string())
-
-
-def _encode_name(name: Any) -> bytes | None:
-    return None if name is None else to_string(name).encode("utf-8", "backslashreplace")
-
-
-Task = Callable[[Iterable["pa.RecordBatch"]], Iterator["pa.RecordBatch"]]
+def _make_names(names: Sequence[Any]) -> pa.Array:
+    """Return a column of strings; records may have other values in the field of the sensor."""
+    try:
+        return pa.array(names, pa.string())
+    except (pa.ArrowException, UnicodeEncodeError):
+        encoded = (None if name is None else to_string(name).encode("utf-8", "backslashreplace") for name in names)
+        return pa.array(encoded, pa.binary()).view(pa.string())
