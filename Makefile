@@ -16,13 +16,16 @@ OTHERS = PYTHONPATH=build/installed $(BIN)/pytest $(addprefix --ignore=,$(COVERI
 # One process more than cores, as tests of servers wait most of the time; tests/scheduling.py distributes them
 PARALLEL = -n 3 --no-loadscope-reorder --max-worker-restart 0
 
-.PHONY: help demo test-all test test-engines check static covered unit engines interpreters pure package bench fuzz drills docs constraints clean
+.PHONY: help demo demo-cluster test-all test test-engines check static covered unit engines interpreters pure package bench fuzz drills docs constraints clean
 
 help:  ## list the targets
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "%-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: .venv/.demo  ## run the squid walkthrough: deploy a model, score a log, show the alerts
 	$(BIN)/python examples/squid/demo.py
+
+demo-cluster: .venv/.dev  ## run it with ZooKeeper, Kafka, HDFS, YARN and OpenSearch, which start on this machine
+	$(BIN)/python examples/squid/cluster.py
 
 test-all: test test-engines  ## run everything: the checks, then all tests with all engines
 

@@ -40,9 +40,10 @@ SCOPES = {
     ],
     "search": ["pipeline/search/"],
     "spark": ["spark/"],
+    "cluster demo": ["test_cluster_demo.py"],
 }
 # The scopes of the run of its own
-CLUSTER = ("kafka", "search", "spark")
+CLUSTER = ("kafka", "search", "spark", "cluster demo")
 
 SERIAL = (
     "functions/test_forks.py",

@@ -44,9 +44,11 @@ class Sandbox(NamedTuple):
             folder.mkdir()
         return sandbox
 
-    def begin(self, *arguments: str, squid: Path = SQUID, **environment: str) -> subprocess.Popen[str]:
+    def begin(
+        self, *arguments: str, squid: Path = SQUID, script: str = "demo.py", **environment: str
+    ) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, squid / "demo.py", *arguments],
+            [sys.executable, squid / script, *arguments],
             cwd=self.start,
             env={**os.environ, "HOME": str(self.home), "TMPDIR": str(self.temporary), **environment},
             stdout=subprocess.PIPE,

@@ -14,7 +14,7 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from string import Template
@@ -32,14 +32,19 @@ class CommandFailed(Exception):
 
 
 class Terminal:
-    """Runs commands in a folder, prints them with their output, and records the results of checks."""
+    """Runs commands in a folder, prints them with their output, and records the results of checks.
 
-    def __init__(self, folder: Path) -> None:
+    variables: of the environment; commands can refer to them
+    """
+
+    def __init__(self, folder: Path, variables: Mapping[str, str] | None = None) -> None:
         self.folder = folder
+        self.variables = {"SQUID": str(SQUID), "PYTHON": sys.executable, **(variables or {})}
         self._failed: list[str] = []
+        self._logs: list[Path] = []
         self._urls: set[str] = set()
         self._other_processes = list_processes()
-        print(f"$ cd {folder}\n$ SQUID={SQUID}\n$ export PYTHON={sys.executable}", flush=True)
+        print(f"$ cd {folder}", *(f"$ export {name}={value}" for name, value in self.variables.items()), sep="\n")
 
     def comment(self, text: str) -> None:
         print(f"\n# {text}", flush=True)
@@ -66,14 +71,14 @@ class Terminal:
         self._urls.update(re.findall(r"http://\S+", output))
         return output
 
-    def type_until(self, command: str, expected: str) -> None:
+    def type_until(self, command: str, expected: str, seconds: float = TIMEOUT) -> None:
         """Repeat a command until its output contains a string; print it once."""
         self.print_command(command)
-        deadline = time.monotonic() + TIMEOUT
+        deadline = time.monotonic() + seconds
         while expected not in (output := self._run(command, may_fail=True)):
             if time.monotonic() > deadline:
                 raise CommandFailed(
-                    f"{command} has not printed {expected!r} within {TIMEOUT} seconds; last output:\n{output}"
+                    f"{command} has not printed {expected!r} within {seconds:g} seconds; last output:\n{output}"
                 )
         print(output, end="", flush=True)
 
@@ -84,7 +89,7 @@ class Terminal:
             words, cwd=self.folder, env=self._environment(), stdout=subprocess.PIPE, stderr=errors, text=True
         )
         if done.returncode and not may_fail:
-            raise CommandFailed(f"{command} ended with status {done.returncode}{self._last_log()}")
+            raise CommandFailed(f"{command} ended with status {done.returncode}{self._describe_logs()}")
         return done.stdout
 
     @contextmanager
@@ -109,11 +114,14 @@ class Terminal:
             raise CommandFailed(f"{command} ended with status {process.returncode}")
 
     @contextmanager
-    def run_in_background(self, command: str) -> Iterator[None]:
+    def run_in_background(self, command: str, log_name: str = "service.log") -> Iterator[None]:
         """Run a command in the background; send SIGTERM at the end, and wait for it."""
-        self.print_command(f"{command} 2> service.log &")
-        with (self.folder / "service.log").open("wb") as log:
-            process = subprocess.Popen(self._words(command), cwd=self.folder, env=self._environment(), stderr=log)
+        self.print_command(f"{command} > {log_name} 2>&1 &")
+        self._logs.append(self.folder / log_name)
+        with self._logs[-1].open("wb") as log:
+            process = subprocess.Popen(
+                self._words(command), cwd=self.folder, env=self._environment(), stdout=log, stderr=log
+            )
         try:
             yield
         finally:
@@ -121,7 +129,7 @@ class Terminal:
                 process.terminate()
                 process.wait(TIMEOUT)
         if process.returncode:
-            raise CommandFailed(f"{command} ended with status {process.returncode}{self._last_log()}")
+            raise CommandFailed(f"{command} ended with status {process.returncode}{self._describe_logs()}")
 
     def kill_instance(self) -> None:
         """Kill the runner of an instance by SIGKILL, without a graceful shutdown."""
@@ -146,17 +154,16 @@ class Terminal:
             self.check(f"{self.folder} is removed", not self.folder.exists())
 
     def _words(self, command: str) -> list[str]:
-        program, *words = (Template(word).substitute(SQUID=SQUID) for word in shlex.split(command))
+        program, *words = (Template(word).substitute(self.variables) for word in shlex.split(command))
         return [sys.executable if program == "python" else console_script(program), *words]
 
     def _environment(self) -> dict[str, str]:
         """Return the environment, in which PYTHON is this interpreter: models need the packages installed for it."""
-        return {**os.environ, "PYTHON": sys.executable}
+        return {**os.environ, **self.variables}
 
-    def _last_log(self) -> str:
-        with suppress(OSError):
-            return "\n" + (self.folder / "service.log").read_text(errors="replace")[-2000:]
-        return ""
+    def _describe_logs(self) -> str:
+        """Return the ends of the logs of what runs in the background."""
+        return "".join(f"\n{log.name}:\n{log.read_text(errors='replace')[-2000:]}" for log in self._logs)
 
 
 def console_script(name: str) -> str:
