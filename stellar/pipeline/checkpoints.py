@@ -62,9 +62,18 @@ class Checkpoints:
 
     def __exit__(self, *exception: object) -> None:
         """Save at the end; after an exception, discard what was written since the last save, if that can be resumed."""
-        if exception[0] is None:
-            self.save()
-        elif self._sinks.has_positions:
+        if exception[0] is not None:
+            self._roll_back()
+            return
+        try:
+            self._sinks.deliver()
+        except BaseException:
+            self._roll_back()
+            raise
+        self.save()
+
+    def _roll_back(self) -> None:
+        if self._sinks.has_positions:
             self._restore_counts(self._sinks.roll_back())
 
     def _restore_counts(self, state: RunState | None) -> None:

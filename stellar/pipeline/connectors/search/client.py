@@ -198,6 +198,7 @@ class _Elasticsearch:
         options = {"ca_certs": settings.ca, "client_cert": settings.certificate, "client_key": settings.key}
         self._client = import_optional("elasticsearch", "elasticsearch").Elasticsearch(
             list(settings.urls), request_timeout=settings.seconds, connections_per_node=1,
+            serializers={JSON: _make_lenient_serializer(self._errors)},
             **{name: value for name, value in options.items() if value is not None},
         )  # fmt: skip
 
@@ -207,8 +208,6 @@ class _Elasticsearch:
             meta, content = self._client.transport.perform_request(
                 method, path, headers=headers, body=body, max_retries=0, retry_on_timeout=False
             )
-        except self._errors.SerializationError as error:
-            return SearchResponse(200, str(error))
         except self._errors.TransportError as error:
             raise SearchUnavailable(str(error.message)) from error
         return SearchResponse(meta.status, content)
@@ -216,6 +215,19 @@ class _Elasticsearch:
     def close(self) -> None:
         """See _Library."""
         self._client.close()
+
+
+def _make_lenient_serializer(library: Any) -> Any:
+    """Return a serializer that returns a string for a body that is not JSON; an exception would hide the status."""
+
+    class LenientSerializer(library.JsonSerializer):  # type: ignore[misc]
+        def loads(self, data: bytes) -> Any:
+            try:
+                return super().loads(data)
+            except library.SerializationError:
+                return data.decode("utf-8", "replace")
+
+    return LenientSerializer()
 
 
 _LIBRARIES: Mapping[str, Callable[[SearchSettings], _Library]] = {

@@ -104,12 +104,12 @@ class DocumentForm:
         id: the identifier that the source has made; the same document is then stored once
         at: the time of the source, for the date of the index; None for the current time
         """
-        sensor = to_string(document.get("source.type"))
+        sensor = _read_string(document, "source.type")
         if not sensor:
             raise ValueError("document has no source.type, which selects its index")
         writer = self.find_writer(sensor)
         # A random identifier, too, is made here, so that a request can be repeated without a second document
-        guid = to_string(document.get("guid")) if writer.has_guid and id is None else ""
+        guid = _read_string(document, "guid") if writer.has_guid and id is None else ""
         own, index = check_id(id or guid or make_guid()), self._name_index(writer, at)
         head = {"_index": index, "_id": own}
         if self.has_types:
@@ -135,6 +135,12 @@ class DocumentForm:
 
 
 _MAX_DATES = 1000
+
+
+def _read_string(document: Record, name: str) -> str:
+    """Return the value of a field as a string; null and a missing field are the empty string."""
+    value = document.get(name)
+    return "" if value is None else to_string(value)
 
 
 def convert_names(document: Record) -> Record:
