@@ -71,6 +71,8 @@ class MetricSample(NamedTuple):
 
 
 Collect = Callable[[], Iterable[MetricSample]]
+FindProblem = Callable[[], str | None]
+"""Returns the reason why a process is not healthy, or not ready; None if it is."""
 
 HIDDEN_SERIES = Metric(
     "stellar_metrics_hidden_series",

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from stellar.monitoring.address import ListenAddress
-from stellar.monitoring.metrics import CONTENT_TYPE, Collect, render
+from stellar.monitoring.metrics import CONTENT_TYPE, Collect, FindProblem, render
 from stellar.util.abbreviate import escape
 from stellar.util.forks import reset_after_fork
 
@@ -27,9 +27,6 @@ CLIENT_SECONDS = 10.0  # for a connection as a whole
 _POLL_SECONDS = 0.25
 _MOST_CONNECTIONS = 16
 _TEXT = "text/plain; charset=utf-8"
-
-FindProblem = Callable[[], str | None]
-"""Returns the reason why a process is not healthy, or not ready; None if it is."""
 
 
 def _is_fine() -> None:

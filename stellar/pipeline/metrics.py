@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from stellar.monitoring.metrics import Metric, MetricSample
+from stellar.monitoring.metrics import FindProblem, Metric, MetricSample
 from stellar.monitoring.process import collect_process
 from stellar.pipeline.run import Counts
 
 if TYPE_CHECKING:
     from stellar.maas import ModelClient
     from stellar.monitoring.address import ListenAddress
-    from stellar.monitoring.server import FindProblem
 
 MESSAGES = Metric(
     "stellar_pipeline_messages_total", "counter", "Raw messages, such as lines, that were read.", ("pipeline",)
@@ -31,7 +30,13 @@ REPORTS = Metric(
     "Error documents of failures after which the record continued.",
     ("pipeline",),
 )
-METRICS = (MESSAGES, RECORDS, REPORTS)
+LAG = Metric(
+    "stellar_pipeline_lag_messages",
+    "gauge",
+    "Messages of each assigned partition that are not committed yet.",
+    ("topic", "partition"),
+)
+METRICS = (MESSAGES, RECORDS, REPORTS, LAG)
 
 
 @dataclass
@@ -40,10 +45,16 @@ class PipelineMetrics:
 
     counts: those of the run
     pipeline: the name of the sensors
+    lags: messages that are not committed yet, by topic and partition
+    live: why the process should be restarted; None if it should not
+    ready: why it cannot process messages now; None if it can
     """
 
     counts: Counts = field(default_factory=Counts)
     pipeline: str = ""
+    live: FindProblem = lambda: None
+    ready: FindProblem = lambda: None
+    lags: Mapping[tuple[str, int], int] = field(default_factory=dict)
     _client: ModelClient | None = None
 
     def use_client(self, client: ModelClient) -> None:
@@ -59,6 +70,19 @@ class PipelineMetrics:
             from stellar.maas.metrics import collect_client  # most runs have no metrics
 
             yield from collect_client(self._client)
+        for (topic, partition), lag in list(self.lags.items()):
+            yield LAG.sample(lag, topic, str(partition))
+
+    def serve(self, address: ListenAddress, stack: ExitStack, inform: Callable[[str], object]) -> None:
+        """Serve the metrics until the stack is closed. Raises OSError if the address cannot be used.
+
+        inform: receives a message with the address
+        """
+        from stellar.monitoring.server import MonitoringServer  # loads an HTTP server
+
+        server = MonitoringServer(address, self.collect, lambda: self.live(), lambda: self.ready())
+        stack.enter_context(server)
+        inform(f"metrics at http://{server.address}/metrics")
 
 
 def collect_counts(pipeline: str, counts: Counts) -> Iterator[MetricSample]:
@@ -67,21 +91,3 @@ def collect_counts(pipeline: str, counts: Counts) -> Iterator[MetricSample]:
     for outcome in ("out", "dropped", "rejected"):
         yield RECORDS.sample(getattr(counts, outcome), pipeline, outcome)
     yield REPORTS.sample(counts.reports, pipeline)
-
-
-def serve_metrics(
-    address: ListenAddress,
-    metrics: PipelineMetrics,
-    stack: ExitStack,
-    inform: Callable[[str], object],
-    ready: FindProblem = lambda: None,
-) -> None:
-    """Serve metrics. Raises OSError if the address cannot be used.
-
-    inform: receives a message with the address
-    ready: why the pipeline cannot process messages now; None if it can
-    """
-    from stellar.monitoring.server import MonitoringServer  # loads an HTTP server
-
-    server = stack.enter_context(MonitoringServer(address, metrics.collect, ready=ready))
-    inform(f"metrics at http://{server.address}/metrics")

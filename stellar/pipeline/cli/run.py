@@ -35,7 +35,7 @@ from stellar.pipeline.connectors.sinks import (
 from stellar.pipeline.connectors.sources import check_readable, expand_names, list_existing, read_batches, total_size
 from stellar.pipeline.input_use import collect_inputs, warn_of_unused
 from stellar.pipeline.live import LivePipeline
-from stellar.pipeline.metrics import PipelineMetrics, serve_metrics
+from stellar.pipeline.metrics import PipelineMetrics
 from stellar.pipeline.options import positive_integer
 from stellar.pipeline.pipeline import MessageProcessor
 from stellar.pipeline.progress import Display, display, summarize_counts
@@ -140,7 +140,7 @@ def run(options: argparse.Namespace) -> int:
         profiles = _open_profiles(configs[0], sink, errors)
         if metrics is not None:
             metrics.pipeline = pipeline.sensor
-            serve_metrics(options.metrics, metrics, stack, _inform(options, messages))
+            metrics.serve(options.metrics, stack, _ignore if options.quiet else messages)
         interrupts = Interrupts()
         checkpoints = (
             Checkpoints(sinks, state, counts, complete=interrupts.complete)
@@ -163,10 +163,6 @@ def run(options: argparse.Namespace) -> int:
             if not options.quiet:
                 screen.print_message(f"stellar-pipeline: {pipeline.sensor}: {counts}")
     return OK
-
-
-def _inform(options: argparse.Namespace, messages: Messages) -> Callable[[str], object]:
-    return _ignore if options.quiet else messages
 
 
 class _TargetSettings:

@@ -118,6 +118,11 @@ class Commits:
         """Note that messages were read, by which the worker remains a member of its groups."""
         self._next_stay = time.monotonic() + _SECONDS_BETWEEN_POLLS
 
+    @property
+    def seconds_since_poll(self) -> float:
+        """The time since messages were read last; 0 before the first time."""
+        return time.monotonic() - self._next_stay + _SECONDS_BETWEEN_POLLS if self._next_stay else 0.0
+
     def commit_in_time(self, _: object = None) -> None:
         """Acknowledge and commit if the last time is long enough ago. Raises OSError."""
         if time.monotonic() >= self._next_commit and any(reader.has_uncommitted for reader in self.readers):

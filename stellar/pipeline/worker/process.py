@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -23,6 +24,7 @@ from stellar.pipeline.connectors.kafka.producer import TopicWriter
 from stellar.pipeline.connectors.kafka.settings import KafkaSettings
 from stellar.pipeline.connectors.kafka.topics import TopicAdmin
 from stellar.pipeline.connectors.sinks import Sinks, is_directory, is_search
+from stellar.pipeline.metrics import PipelineMetrics
 from stellar.pipeline.output_paths import make_path_function
 from stellar.pipeline.pipeline import MessageProcessor
 from stellar.pipeline.progress import print_line
@@ -31,6 +33,7 @@ from stellar.pipeline.run import Counts
 from stellar.pipeline.services import ServiceConnector
 from stellar.pipeline.worker.document_ids import DocumentIds
 from stellar.pipeline.worker.loop import Commits, Stop, WorkerLoop
+from stellar.pipeline.worker.metrics import WorkerMetrics
 from stellar.pipeline.worker.plan import WorkerLoader, WorkerPhase, WorkerPlan
 from stellar.pipeline.worker.targets import Targets
 from stellar.stores.configurations import ConfigurationSnapshot, DirectoryConfigurations
@@ -39,19 +42,26 @@ if TYPE_CHECKING:
     from stellar.pipeline.indexing import SearchIndexing
 
 
-def run_worker(loader: WorkerLoader, settings: KafkaSettings, options: argparse.Namespace) -> int:
+def run_worker(
+    loader: WorkerLoader,
+    settings: KafkaSettings,
+    options: argparse.Namespace,
+    connection: socket.socket | None = None,
+) -> int:
     """Run a worker until it is stopped, and return the exit status.
 
     options: those of `stellar-pipeline worker`
+    connection: the parent requests the metrics on it; None if they are served here
     """
     stop = Stop(options.seconds)
     with ExitStack() as stack:
         stack.enter_context(stop.on_signals())
+        metrics = None if options.metrics is None else WorkerMetrics(options, stack, connection)
         admin = TopicAdmin(settings)
         if options.idempotent:
             loader = replace(loader, ids=DocumentIds(admin.find_id))
         indexing = _make_indexing(loader, options)
-        configs, pipeline = _load(loader, options, stack, indexing)
+        configs, pipeline = _load(loader, options, stack, indexing, metrics)
         if indexing is not None:
             indexing.use(configs)
         plan = loader.plan(configs, options.spout).with_targets(options.output, options.errors)
@@ -62,6 +72,8 @@ def run_worker(loader: WorkerLoader, settings: KafkaSettings, options: argparse.
             pipeline, plan, settings, admin, options, stack, loader.ids, sinks, _make_path_function(plan, configs[0])
         )
         loop = open_loop(stop)
+        if metrics is not None:
+            metrics.show(pipeline.sensor, loop)
         try:
             loop.process(options.in_flight)
         finally:
@@ -80,16 +92,20 @@ def _make_indexing(loader: WorkerLoader, options: argparse.Namespace) -> SearchI
 
 
 def _load(
-    loader: WorkerLoader, options: argparse.Namespace, stack: ExitStack, indexing: SearchIndexing | None
+    loader: WorkerLoader,
+    options: argparse.Namespace,
+    stack: ExitStack,
+    indexing: SearchIndexing | None,
+    metrics: PipelineMetrics | None,
 ) -> tuple[Sequence[SensorConfig], Any]:
     """Return configurations and connected pipelines; those in ZooKeeper follow their configuration."""
     if isinstance(options.config, ZooKeeperLocation):
-        return _follow(replace(loader, directory=options.patterns), options.config, options, stack, indexing)
+        return _follow(replace(loader, directory=options.patterns), options.config, options, stack, indexing, metrics)
     if options.patterns is not None:
         raise OptionError(f"--patterns has no effect with a directory; move the files to {options.config}/patterns")
     _check_directory(options.config)
     configs, pipeline = replace(loader, directory=options.config).load(DirectoryConfigurations(options.config))
-    stack.enter_context(ServiceConnector(options)).connect(pipeline, configs[0])
+    stack.enter_context(ServiceConnector(options, metrics=metrics)).connect(pipeline, configs[0])
     return configs, pipeline
 
 
@@ -104,6 +120,7 @@ def _follow(
     options: argparse.Namespace,
     stack: ExitStack,
     indexing: SearchIndexing | None,
+    metrics: PipelineMetrics | None,
 ) -> tuple[Sequence[SensorConfig], Any]:
     from stellar.pipeline.live_configuration import LiveConfiguration  # loads kazoo
     from stellar.repl.models import connect_zookeeper
@@ -113,7 +130,8 @@ def _follow(
     shares_connection = options.registry is None and options.zookeeper is None and location.has_models
     if shares_connection:
         options.zookeeper = location.hosts
-    connector = stack.enter_context(ServiceConnector(options, zookeeper if shares_connection else None))
+    shared = zookeeper if shares_connection else None
+    connector = stack.enter_context(ServiceConnector(options, shared, metrics=metrics))
     live = LiveConfiguration(
         zookeeper,
         partial(_load_snapshot, loader),
@@ -195,7 +213,8 @@ def _open_loop(
     targets.use_topics(writer)
     sink = targets.open(plan.output, "records", choose)
     errors = targets.open_errors(plan.errors, plan.errors_of_sensors, choose)
-    commits = Commits(_open_readers(plan, settings, targets, stack, reads_times=ids is not None), targets)
+    shown = {"reads_times": ids is not None, "measures_lags": options.metrics is not None}
+    commits = Commits(_open_readers(plan, settings, targets, stack, **shown), targets)
     writer.stay = commits.stay
     for output in sinks.search_outputs:
         output.stay = commits.stay
@@ -204,13 +223,11 @@ def _open_loop(
 
 
 def _open_readers(
-    plan: WorkerPlan, settings: KafkaSettings, targets: Targets, stack: ExitStack, *, reads_times: bool
+    plan: WorkerPlan, settings: KafkaSettings, targets: Targets, stack: ExitStack, **shown: bool
 ) -> list[TopicReader]:
     readers = []
     for each in plan.subscriptions:
-        reader = TopicReader(
-            settings, each.group, each.topic, targets.acknowledge, dict(each.properties), reads_times=reads_times
-        )
+        reader = TopicReader(settings, each.group, each.topic, targets.acknowledge, dict(each.properties), **shown)
         stack.callback(reader.close)
         readers.append(reader)
     return readers

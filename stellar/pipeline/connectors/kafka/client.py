@@ -76,6 +76,11 @@ class ConnectionMonitor:
             log.warning("Kafka at %s is available again", self._brokers)
         self._is_down, self._was_connected = False, True
 
+    @property
+    def problem(self) -> str | None:
+        """The reason why Kafka is unavailable; None if it is available."""
+        return f"no broker of {self._brokers} is available: {self._last}" if self._is_down else None
+
     def explain(self, error: Exception) -> KafkaFailure:
         """Return the failure of a request, with the last error of a connection if there was no response."""
         return explain_failure(error, self._brokers, self._last)

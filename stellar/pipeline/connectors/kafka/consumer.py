@@ -8,9 +8,11 @@ such messages from those of a later assignment of the same partition.
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol
 
 from stellar.pipeline.connectors.kafka.client import (
@@ -47,6 +49,8 @@ _LASTING_ERRORS = frozenset({
     "TOPIC_AUTHORIZATION_FAILED", "GROUP_AUTHORIZATION_FAILED", "INCONSISTENT_GROUP_PROTOCOL", "INVALID_GROUP_ID",
     "INVALID_SESSION_TIMEOUT", "_AUTO_OFFSET_RESET",
 })  # fmt: skip
+_STATISTICS_MS = 2000
+_CONNECTED = re.compile(r'"state": *"UP"')
 _REQUIRED = {"enable.auto.commit": "false", "enable.auto.offset.store": "false"}
 
 Partition = tuple[str, int]
@@ -74,6 +78,7 @@ class TopicReader:
     acknowledge: called before offsets are committed because a partition moves to another member; it returns when all
         documents so far are stored, or raises OSError
     reads_times: True to read the times of messages, also of those that have none in a header
+    measures_lags: True to measure how many messages of each partition are not committed yet
 
     All methods are called from one thread.
     """
@@ -87,6 +92,7 @@ class TopicReader:
         properties: dict[str, Any] | None = None,
         *,
         reads_times: bool = False,
+        measures_lags: bool = False,
     ) -> None:
         self.group = group
         self._reads_times = reads_times
@@ -96,6 +102,9 @@ class TopicReader:
         self._acknowledge = acknowledge
         self._monitor = ConnectionMonitor(settings.brokers)
         own = settings.make_properties({"group.id": group}, properties or {}, _REQUIRED, defaults=_DEFAULTS)
+        self._statistics = "{}"
+        if measures_lags:
+            own = {"statistics.interval.ms": _STATISTICS_MS, **own, "stats_cb": self._note_statistics}
         self._consumer = make_client("Consumer", own, self._monitor)
         self._library = load_library()
         self._assignments: dict[Partition, int] = {}
@@ -128,6 +137,23 @@ class TopicReader:
     def has_uncommitted(self) -> bool:
         """True if offsets of delivered messages are not committed yet."""
         return bool(self._delivered)
+
+    @property
+    def problem(self) -> str | None:
+        """The reason why nothing can be read; None if there is none."""
+        return self._monitor.problem
+
+    def read_lags(self) -> dict[Partition, int]:
+        """Return how many messages of each assigned partition are not committed yet, where that is known.
+
+        May be called from any thread.
+        """
+        return parse_lags(self._statistics, set(self._assignments))
+
+    def _note_statistics(self, statistics: str) -> None:
+        self._statistics = statistics  # parsed when they are needed: librdkafka calls this while it is called
+        if self._monitor.problem is not None and _CONNECTED.search(statistics):
+            self._monitor.note_success()  # without messages nothing else shows it
 
     def read(self, seconds: float) -> list[Raw]:
         """Return the next messages; none if there are none within some time.
@@ -258,6 +284,21 @@ class TopicReader:
         for each in partitions:
             self._assignments.pop((each.topic, each.partition), None)
             self._delivered.pop((each.topic, each.partition), None)
+
+
+def parse_lags(statistics: str, partitions: Collection[Partition]) -> dict[Partition, int]:
+    """Return the lags of partitions in the statistics of librdkafka.
+
+    A group that has committed nothing yet begins at the first message that it reads, or at the first one that exists.
+    """
+    lags = {}
+    for topic, found in json.loads(statistics).get("topics", {}).items():
+        for number, each in found["partitions"].items():
+            partition = topic, int(number)
+            known = [each[name] for name in ("committed_offset", "app_offset", "lo_offset") if each[name] >= 0]
+            if partition in partitions and known and each["hi_offset"] >= 0:
+                lags[partition] = max(0, each["hi_offset"] - known[0])
+    return lags
 
 
 def _read_headers(headers: Sequence[tuple[str, bytes | None]]) -> tuple[str | None, int | None]:
