@@ -38,6 +38,7 @@ OPTIONAL = ("sniffio", "typing_extensions")  # not required by all versions of t
 OURS = (
     "maas_runtime",
     "stellar.maas",
+    "stellar.monitoring",
     "stellar.net",
     "stellar.util",
 )

@@ -9,7 +9,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from threading import Event, Thread
@@ -23,6 +23,7 @@ from maas_runtime.cli.common import (
     reject_options,
 )
 from maas_runtime.cli.output import JsonFormatter
+from maas_runtime.cli.service_metrics import ServiceMetrics
 from maas_runtime.deployers import Deployer
 from maas_runtime.deployers.assigning import AssigningDeployer
 from maas_runtime.deployers.local import LocalInstances
@@ -34,9 +35,10 @@ from maas_runtime.runner.runner import parse_devices
 from maas_runtime.service.agent import Agent, find_devices, lock_agent, read_free_memory
 from maas_runtime.service.service import Service
 from maas_runtime.state.backend import Backend
-from maas_runtime.state.store import ignore_status, try_record_failure
+from maas_runtime.state.store import try_record_failure
 from maas_runtime.store import options as stores
 from maas_runtime.store.base import ModelStore
+from stellar.monitoring.options import add_metrics_option
 from stellar.util.abbreviate import quote
 
 EXAMPLES = """examples:
@@ -52,6 +54,7 @@ def add_options(parser: argparse.ArgumentParser, *, quorum_needed: bool = False)
     stores.add_store_options(parser)
     _add_service_options(parser)
     add_limit_options(parser)
+    add_metrics_option(parser)
     # A file descriptor to write a line to when the service leads or waits, for maas_service.sh
     parser.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
     cluster.add_yarn_options(parser)
@@ -149,20 +152,43 @@ def _catch_stop_signals() -> Iterator[list[int]]:
 
 
 def _serve(args: argparse.Namespace, stopping: Callable[[], bool]) -> None:
-    with stores.model_store(args) as store, open_backend(args, create=True) as backend:
+    with (
+        stores.model_store(args) as store,
+        open_backend(args, create=True) as backend,
+        _serve_metrics(args, backend) as metrics,
+    ):
         log.info("serving %s", backend.name)
-        notify = partial(_notify, args.ready_fd) if args.ready_fd is not None else ignore_status
+
+        def notify(word: str) -> None:
+            metrics.role = word
+            if args.ready_fd is not None:
+                _notify(args.ready_fd, word)
+
         if cluster.uses_yarn(args):
             report = partial(try_record_failure, backend.state_store.copy())
             with cluster.open_deployer(args, backend, store, report, read_limits(args)) as deployer:
-                service = _make_service(args, backend, store, deployer)
+                metrics.service = service = _make_service(args, backend, store, deployer)
                 service.run(stopping, leave_running=args.leave_running, notify=notify)
         else:
             with _run_agent(args, backend, store, stopping):
-                service = _make_service(
-                    args, backend, store, AssigningDeployer(backend.state_store, backend.registry, store)
-                )
+                deployer = AssigningDeployer(backend.state_store, backend.registry, store)
+                metrics.service = service = _make_service(args, backend, store, deployer)
                 service.run(stopping, leave_running=True, notify=notify)  # the agent ends them
+
+
+@contextmanager
+def _serve_metrics(args: argparse.Namespace, backend: Backend) -> Iterator[ServiceMetrics]:
+    """Serve metrics, if options have an address. Raises OSError if it cannot be used."""
+    metrics = ServiceMetrics(backend, args.registry)
+    if args.metrics is None:
+        yield metrics
+        return
+    from stellar.monitoring.server import MonitoringServer  # loads an HTTP server
+
+    problems = metrics.find_live_problem, metrics.find_ready_problem
+    with closing(metrics), MonitoringServer(args.metrics, metrics.collect, *problems) as server:
+        log.info("metrics at http://%s/metrics", server.address)
+        yield metrics
 
 
 def log_to_stderr(*, as_json: bool) -> None:
@@ -181,6 +207,7 @@ def check_effects(args: argparse.Namespace) -> None:
         reject_options(args, "on YARN", "memory")
     if args.on_yarn:
         reject_options(args, "with --on-yarn, where models always go on", "leave_running")
+        reject_options(args, "with --on-yarn, where the service may run on any host", "metrics")
     if stores.is_in_hdfs(args):
         reject_options(args, "because the model store is in HDFS", "file_root")
     elif not uses_yarn:

@@ -89,6 +89,8 @@ class Service:
     max_instances: limit of instances for one model version
     clock: monotonic time in seconds, for the back-off of restarts
     store_name: name of the model store, for messages
+    stored, rejected: numbers of requests that were handled
+    is_leading: True while this service leads
     """
 
     queue: RequestQueue
@@ -104,6 +106,10 @@ class Service:
     _backoffs: dict[Model, RestartBackoff] = field(default_factory=dict, init=False)
     _reconciling: dict[Model, Future[None]] = field(default_factory=dict, init=False)
     _copies: dict[str, Future[str]] = field(default_factory=dict, init=False)
+    stored: int = field(default=0, init=False)
+    rejected: int = field(default=0, init=False)
+    is_leading: bool = field(default=False, init=False)
+    _last_turn: float | None = field(default=None, init=False)
     _notes_checked: float = field(default=float("-inf"), init=False)
 
     def __post_init__(self) -> None:
@@ -147,11 +153,14 @@ class Service:
             if not leading():
                 return
             self.load()
+            self._last_turn = self.clock()
+            self.is_leading = True
             notify("leading")
             try:
                 while leading() and not stopping():
                     self._take_turn(pool)
             finally:
+                self.is_leading = False
                 wait(self._reconciling.values())  # else a task could start an instance that is ended below
             if not leading():
                 log.warning("leadership lost; the instances go on")
@@ -174,6 +183,12 @@ class Service:
             sleep(COPY_SECONDS) if is_waiting else self.queue.wait(TICK_SECONDS)
         self.reconcile(pool)
         self.advance_rollouts()
+        self._last_turn = self.clock()
+
+    @property
+    def seconds_since_turn(self) -> float:
+        """The time since the last turn; 0 before the first one."""
+        return 0.0 if self._last_turn is None else self.clock() - self._last_turn
 
     def _remove_old_notes(self) -> None:
         if self.clock() - self._notes_checked >= NOTES_SECONDS:
@@ -220,12 +235,14 @@ class Service:
             self._copies.pop(item.id, None)
             self.state_store.commit({f"requests/{item.id}": {"refused": str(error), **result}}, item)
             self._remove_old_results("qn-")
+            self.rejected += 1
             return True
         if spec is None:
             return False
         self._copies.pop(item.id, None)
         self._desired.commit(spec, {f"requests/{item.id}": {"wanted": spec.instances, **result}}, item)
         self._remove_old_results("qn-")
+        self.stored += 1
         return True
 
     def _apply_request(self, request: ModelRequest, note: JsonObject, id: str) -> DeploymentSpec | None:
