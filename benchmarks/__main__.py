@@ -1,4 +1,4 @@
-"""The command: `python -m benchmarks [--quick] [GROUP ...]`; for `compare`, see `benchmarks.compare`."""
+"""The command: `python -m benchmarks [--quick] [--json FILE] [GROUP ...]`; for `compare`, see `benchmarks.compare`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import sys
 import time
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from benchmarks import compare
 from benchmarks.cold import cold
 from benchmarks.columns import columns
 from benchmarks.functions import functions
 from benchmarks.java import java
-from benchmarks.language import GroupResult, compilation, tasks, width
+from benchmarks.language import compilation, tasks, width
 from benchmarks.mapped import mapped
 from benchmarks.models import models
 from benchmarks.parsers import parsers
@@ -22,7 +23,8 @@ from benchmarks.peers import PEERS, Compile, load_peers
 from benchmarks.pipeline import pipeline
 from benchmarks.prompt import prompts
 from benchmarks.registry import registry
-from benchmarks.report import findings
+from benchmarks.report import GroupResult, findings
+from benchmarks.results import describe_run, write_results
 from benchmarks.rule_sets import rule_sets
 from benchmarks.startup import startup
 from benchmarks.workers import workers
@@ -58,14 +60,16 @@ def main() -> None:
     begin = time.perf_counter()
     peers = load_peers()
     print(_heading(), end="\n\n")
-    found = []
+    results = {}
     for name in arguments.groups or GROUPS:
         group, full, quick = GROUPS[name]
-        text, measured = group(peers, quick if arguments.quick else full)
-        print(text, flush=True)
-        found += measured
-    if found:
+        results[name] = group(peers, quick if arguments.quick else full)
+        print(results[name].text, flush=True)
+    if found := [finding for result in results.values() for finding in result.findings]:
         print(findings(found))
+    if arguments.json:
+        versions = {peer.name: _find_version(peer.name) for peer in PEERS if peer.name != "stellar"}
+        write_results(arguments.json, describe_run(results, versions, quick=arguments.quick))
     print(f"{time.perf_counter() - begin:.0f} s in all")
 
 
@@ -75,7 +79,10 @@ def _parse_arguments() -> argparse.Namespace:
         "groups", nargs="*", metavar="GROUP", help=f"groups to measure, by default all: {', '.join(GROUPS)}"
     )
     parser.add_argument("--quick", action="store_true", help="measure for half a minute, with less precision")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to a file, with exact values")
     arguments = parser.parse_args()
+    if arguments.json and not arguments.json.resolve().parent.is_dir():
+        parser.error(f"cannot write {arguments.json}: its directory does not exist")
     if unknown := [group for group in arguments.groups if group not in GROUPS]:
         parser.error(f"unknown group {unknown[0]!r}; known groups are {', '.join(GROUPS)}")
     return arguments
@@ -88,10 +95,14 @@ def _heading() -> str:
 
 
 def _with_version(distribution: str) -> str:
+    return f"{distribution} {_find_version(distribution) or '(not installed)'}"
+
+
+def _find_version(distribution: str) -> str | None:
     try:
-        return f"{distribution} {version(distribution)}"
+        return version(distribution)
     except PackageNotFoundError:
-        return f"{distribution} (not installed)"
+        return None
 
 
 if __name__ == "__main__":

@@ -6,10 +6,9 @@ import sys
 from tempfile import TemporaryDirectory
 
 import stellar
-from benchmarks.language import GroupResult
 from benchmarks.measure import cpu_of, process
 from benchmarks.peers import PEERS, Compile
-from benchmarks.report import Finding, Limit, number, ratio, table
+from benchmarks.report import Finding, GroupResult, Limit, Quantity, Table, ratio
 from benchmarks.rules import make_mixed_rules
 from benchmarks.tasks import Record, records
 
@@ -32,17 +31,17 @@ def cold(peers: dict[str, Compile | None], rounds: int) -> GroupResult:
                     if number_of_round:  # the first one fills the cache
                         fewest[contestant] = min(float(printed), fewest.get(contestant, float("inf")))
     rows = [
-        [peer, f"{number(fewest[peer])} ms", ratio(fewest[peer] / fewest["stellar"]) if "stellar" in fewest else ""]
+        [peer, Quantity(fewest[peer], "ms"), ratio(fewest[peer] / fewest["stellar"]) if "stellar" in fewest else ""]
         if peer in fewest
         else [peer, "not installed", ""]
         for peer in contestants
     ]
-    text = table(
+    table = Table(
         "1,000 different rules in a fresh process, each compiled and evaluated once", ["", "CPU", "to stellar"], rows
     )
     if "stellar" not in fewest:
-        return GroupResult(text, [])
-    return GroupResult(text, [Finding(COLD, fewest["stellar"]), Finding(CACHED, fewest[WITH_CACHE])])
+        return GroupResult([table], [])
+    return GroupResult([table], [Finding(COLD, fewest["stellar"]), Finding(CACHED, fewest[WITH_CACHE])])
 
 
 def main(contestant: str, count: int, cache: str) -> None:

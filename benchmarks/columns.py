@@ -15,9 +15,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.language import GroupResult
 from benchmarks.peers import Compile
-from benchmarks.report import Finding, Limit, number, table
+from benchmarks.report import Finding, GroupResult, Limit, Quantity, Table
 from benchmarks.tasks import Record
 
 JSON_LINES = Limit("60 rules on JSON lines in columns, to one by one", must=0.2, aim=1 / 15)
@@ -112,24 +111,28 @@ def columns(peers: dict[str, Compile | None], share: float) -> GroupResult:
     share: seconds for each function
     """
     if (compile_rule := peers["stellar"]) is None:
-        return GroupResult("stellar is not installed\n", [])
+        return GroupResult(["stellar is not installed\n"], [])
     try:
         with TemporaryDirectory() as folder:
             counts = make_counts(Path(folder), make_records(RECORDS), compile_rule)
             times = _measure(counts, share)
     except LookupError as error:  # Polars is not installed
-        return GroupResult(f"columns: {error}\n", [])
+        return GroupResult([f"columns: {error}\n"], [])
     formats = list(dict.fromkeys(kind for kind, _ in counts))
     ratios = {kind: times[kind, "in columns"] / times[kind, "one by one"] for kind in formats}
-    text = table(
-        f"{RULES} rules on {RECORDS:,} records: µs per record, and times as fast in columns",
+    table = Table(
+        f"{RULES} rules on {RECORDS:,} records: time of a record, and times as fast in columns",
         ("", "one by one", "in columns", "times as fast"),
         [
-            (kind, *(number(times[kind, way] / 1000) for way in ("one by one", "in columns")), number(1 / ratios[kind]))
+            (
+                kind,
+                *(Quantity(times[kind, way] / 1000, "µs") for way in ("one by one", "in columns")),
+                Quantity(1 / ratios[kind]),
+            )
             for kind in formats
         ],
     )
-    return GroupResult(text, [Finding(JSON_LINES, ratios["JSON lines"]), Finding(PARQUET, ratios["Parquet"])])
+    return GroupResult([table], [Finding(JSON_LINES, ratios["JSON lines"]), Finding(PARQUET, ratios["Parquet"])])
 
 
 def _measure(counts: dict[tuple[str, str], Count], share: float) -> dict[tuple[str, str], float]:

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from benchmarks.language import BY_HAND, GroupResult
+from benchmarks.language import BY_HAND
 from benchmarks.measure import Slice, geometric_mean, interleave, over_next
 from benchmarks.peers import Compile, Evaluate
-from benchmarks.report import Finding, Limit, number, ratio, table
+from benchmarks.report import Finding, GroupResult, Limit, Quantity, Table, ratio
 from benchmarks.tasks import Record, host, same
 
 if TYPE_CHECKING:
@@ -458,7 +458,7 @@ def functions(peers: dict[str, Compile | None], share: float) -> GroupResult:
     """Measure each function and the equivalent Python function."""
     compile_rule = peers["stellar"]
     if compile_rule is None:
-        return GroupResult("stellar is not installed\n", [])
+        return GroupResult(["stellar is not installed\n"], [])
     slices: dict[tuple[int, str], Slice] = {}
     problems: dict[int, str] = {}
     for index, pair in enumerate(PAIRS):
@@ -474,20 +474,20 @@ def functions(peers: dict[str, Compile | None], share: float) -> GroupResult:
         index: taken[index, "stellar"] / taken[index, BY_HAND] for index in range(len(PAIRS)) if index not in problems
     }
     rows = [
-        [pair.stellar, pair.means, f"{number(taken[index, BY_HAND])} ns", ratio(ratios[index])]
+        [pair.stellar, pair.means, Quantity(taken[index, BY_HAND], "ns"), ratio(ratios[index])]
         if index in ratios
         else [pair.stellar, pair.means, "", problems[index]]
         for index, pair in enumerate(PAIRS)
     ]
     if not problems:
         rows.append(["geomean", "", "", ratio(geometric_mean(ratios.values()))])
-    text = table(
+    table = Table(
         f"Functions: CPU time relative to hand-written Python, over {RECORDS_A_SLICE:,} records; over "
         f"{BEYOND_CACHES:,} for functions with a cache",
         ["expression", "Python", BY_HAND, "stellar"],
         rows,
     )
-    return GroupResult(text, [] if problems else [Finding(GEOMEAN, geometric_mean(ratios.values()))])
+    return GroupResult([table], [] if problems else [Finding(GEOMEAN, geometric_mean(ratios.values()))])
 
 
 def make_records(pair: Pair, compile_rule: Compile, count: int) -> list[Record]:

@@ -13,10 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.language import GroupResult
 from benchmarks.measure import Slice, geometric_mean, interleave, over
 from benchmarks.peers import Compile, Evaluate
-from benchmarks.report import Finding, Limit, number, ratio, table
+from benchmarks.report import Finding, GroupResult, Limit, Quantity, Table, ratio
 from benchmarks.tasks import Record, same
 
 DATA = Path(__file__).parent / "data" / "java_speed.json"
@@ -133,7 +132,7 @@ def java(peers: dict[str, Compile | None], share: float) -> GroupResult:
         identifier = case["id"]
         function = taken[identifier, "function"]
         there = case["java_ns"] / case["python_function_ns"]
-        cells = [case["expr"], f"{number(function)} ns"]
+        cells = [case["expr"], Quantity(function, "ns")]
         if ours := taken.get((identifier, "stellar")):
             quotients.append(ours / function / there)
             rows.append([*cells, ratio(ours / function), ratio(there), ratio(quotients[-1])])
@@ -143,14 +142,14 @@ def java(peers: dict[str, Compile | None], share: float) -> GroupResult:
         compared = "" if len(quotients) == len(cases) else f" of {len(quotients)}"
         rows.append([f"geomean{compared}", "", "", "", ratio(geometric_mean(quotients))])
         rows.append([f"worst{compared}", "", "", "", ratio(max(quotients))])
-    text = table(
+    table = Table(
         "Beside the JVM: times of a hand-written Python function, here and there, and the ratio of the two",
         ["expression", "by hand", "stellar", "JVM", "stellar / JVM"],
         rows,
     )
     if not quotients:
-        return GroupResult(text, [])
-    return GroupResult(text, [Finding(GEOMEAN, geometric_mean(quotients)), Finding(WORST, max(quotients))])
+        return GroupResult([table], [])
+    return GroupResult([table], [Finding(GEOMEAN, geometric_mean(quotients)), Finding(WORST, max(quotients))])
 
 
 def _compile_case(compile_rule: Compile, case: dict[str, Any]) -> Evaluate | str:

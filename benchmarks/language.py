@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from benchmarks.measure import Slice, geometric_mean, interleave, over, over_next
 from benchmarks.peers import Compile, Evaluate
-from benchmarks.report import Finding, Limit, number, ratio, table
+from benchmarks.report import Finding, GroupResult, Limit, Quantity, Table, ratio
 from benchmarks.rules import make_short_rules
 from benchmarks.tasks import RECORDS_WITH_NULLS, TASKS, Record, Task, records, same
 
@@ -23,13 +22,6 @@ TEXTS_A_SLICE = 32
 RECORDS_A_SLICE = 1000
 
 Key = tuple[str, str]
-
-
-class GroupResult(NamedTuple):
-    """The result of a group of benchmarks: its tables, and the figures with limits."""
-
-    text: str
-    findings: list[Finding]
 
 
 def tasks(peers: dict[str, Compile | None], share: float) -> GroupResult:
@@ -50,23 +42,23 @@ def tasks(peers: dict[str, Compile | None], share: float) -> GroupResult:
     ratios = {(name, who): ns / taken[name, BY_HAND] for (name, who), ns in taken.items()}
     cells |= {key: ratio(value) for key, value in ratios.items()}
     measured = [task.name for task in TASKS[:7]]
-    rows = [[f"{task.name}  {task.stellar}", f"{number(taken[task.name, BY_HAND])} ns"] for task in TASKS]
-    text = table(
+    rows = [[f"{task.name}  {task.stellar}", Quantity(taken[task.name, BY_HAND], "ns")] for task in TASKS]
+    by_hand = Table(
         "Tasks: CPU of a hand-written Python function, over 1,000 records of 9 fields", ["task", BY_HAND], rows
     )
     rows = [
         [peer, *(cells[task.name, peer] for task in TASKS), _mean(ratios, measured, peer), _advantage(ratios, peer)]
         for peer in peers
     ]
-    text += "\n" + table(
+    evaluation = Table(
         "Evaluation: how many times the CPU of the hand-written function",
         ["", *(task.name for task in TASKS), "geomean of T1-T7", "stellar is faster"],
         rows,
     )
     ours = [ratios[name, "stellar"] for name in measured if (name, "stellar") in ratios]
     if len(ours) < len(measured):
-        return GroupResult(text, [])
-    return GroupResult(text, [Finding(GEOMEAN, geometric_mean(ours)), Finding(WORST, max(ours))])
+        return GroupResult([by_hand, evaluation], [])
+    return GroupResult([by_hand, evaluation], [Finding(GEOMEAN, geometric_mean(ours)), Finding(WORST, max(ours))])
 
 
 def _prepare(
@@ -94,7 +86,7 @@ def _mean(ratios: dict[Key, float], names: Sequence[str], peer: str) -> str:
     if not known:
         return "–"
     missing = f" ({len(known)} of {len(names)})" if len(known) < len(names) else ""
-    return ratio(geometric_mean(known)) + missing
+    return ratio(geometric_mean(known), missing)
 
 
 def _advantage(ratios: dict[Key, float], peer: str) -> str:
@@ -116,13 +108,13 @@ def width(peers: dict[str, Compile | None], share: float) -> GroupResult:
         slices[who, "wide"] = over(evaluate, wide)
     taken = {key: fewest / len(narrow) for key, fewest in interleave(slices, share).items()}
     rows = [
-        [who, f"{number(taken[who, 'narrow'])} ns", f"{number(taken[who, 'wide'])} ns", ratio(_growth(taken, who))]
+        [who, Quantity(taken[who, "narrow"], "ns"), Quantity(taken[who, "wide"], "ns"), ratio(_growth(taken, who))]
         if (who, "narrow") in taken
         else [who, "not installed", "", ""]
         for who in (BY_HAND, *peers)
     ]
-    text = table(f"Width of the record: {RULE.stellar}", ["", "2 fields", "69 fields", "ratio"], rows)
-    return GroupResult(text, [Finding(WIDTH, _growth(taken, "stellar"))] if ("stellar", "wide") in taken else [])
+    table = Table(f"Width of the record: {RULE.stellar}", ["", "2 fields", "69 fields", "ratio"], rows)
+    return GroupResult([table], [Finding(WIDTH, _growth(taken, "stellar"))] if ("stellar", "wide") in taken else [])
 
 
 def _growth(taken: dict[Key, float], who: str) -> float:
@@ -143,14 +135,14 @@ def compilation(peers: dict[str, Compile | None], share: float) -> GroupResult:
     }
     taken = {peer: fewest / TEXTS_A_SLICE / 1e3 for peer, fewest in interleave(slices, share).items()}
     rows = [
-        [peer, f"{number(taken[peer])} µs", ratio(taken[peer] / taken["stellar"]) if "stellar" in taken else ""]
+        [peer, Quantity(taken[peer], "µs"), ratio(taken[peer] / taken["stellar"]) if "stellar" in taken else ""]
         if peer in taken
         else [peer, "not installed", ""]
         for peer in peers
     ]
-    text = table(
+    table = Table(
         f"Compilation of expressions such as {make_short_rules('stellar')[0]}",
         ["", "an expression", "to stellar"],
         rows,
     )
-    return GroupResult(text, [Finding(COMPILE, taken["stellar"])] if "stellar" in taken else [])
+    return GroupResult([table], [Finding(COMPILE, taken["stellar"])] if "stellar" in taken else [])

@@ -14,10 +14,9 @@ from typing import Any
 
 import stellar
 from benchmarks.java import DATA, FUNCTIONS
-from benchmarks.language import GroupResult
 from benchmarks.measure import Slice, geometric_mean, interleave, over
 from benchmarks.peers import Compile
-from benchmarks.report import Finding, Limit, number, ratio, table
+from benchmarks.report import Finding, GroupResult, Limit, Quantity, Table, ratio
 from benchmarks.tasks import TASKS, Record, records, same
 
 MAPPED = Limit("geomean of T1-T7 mapped, to a hand-written function", must=1.4, aim=1.15)
@@ -47,35 +46,35 @@ def mapped(_: dict[str, Compile | None], share: float) -> GroupResult:
     as_list = [taken[task.name, "mapped"] / taken[task.name, "list"] for task in tasks]
     rows = [
         [f"{task.name}  {task.stellar}"]
-        + [f"{number(taken[task.name, form])} ns" for form in ("by hand", "by key", "called")]
+        + [Quantity(taken[task.name, form], "ns") for form in ("by hand", "by key", "called")]
         + [
             ratio(one),
-            f"{number(taken[task.name, 'list'])} ns",
-            f"{number(taken[task.name, 'mapped'])} ns",
+            Quantity(taken[task.name, "list"], "ns"),
+            Quantity(taken[task.name, "mapped"], "ns"),
             ratio(other),
         ]
         for task, one, other in zip(tasks, by_key, as_list, strict=True)
     ]
     rows.append(["geomean", "", "", "", ratio(geometric_mean(by_key)), "", "", ratio(geometric_mean(as_list))])
-    text = table(
+    table = Table(
         f"Calls and map: CPU for each of {RECORDS_A_SLICE:,} records",
         ["task", "by hand", "by key", "called", "to by key", "list by hand", "mapped", "to the list"],
         rows,
     )
     quotients = [_compare_with_java(case, taken) for case in cases]
-    text += "\n" + table(
+    beside_java = Table(
         "Mapped beside the JVM: times of a hand-written function, here and there, and the ratio of the two",
         ["expression", "mapped", "stellar / JVM"],
         [
             *(
-                [case["expr"], f"{number(taken[case['id'], 'mapped'])} ns", ratio(quotient)]
+                [case["expr"], Quantity(taken[case["id"], "mapped"], "ns"), ratio(quotient)]
                 for case, quotient in zip(cases, quotients, strict=True)
             ),
             ["geomean", "", ratio(geometric_mean(quotients))],
         ],
     )
     found = ((MAPPED, as_list), (BY_KEY, by_key), (MAPPED_JAVA, quotients))
-    return GroupResult(text, [Finding(limit, geometric_mean(figures)) for limit, figures in found])
+    return GroupResult([table, beside_java], [Finding(limit, geometric_mean(figures)) for limit, figures in found])
 
 
 def _compare_with_java(case: dict[str, Any], taken: dict[Key, float]) -> float:

@@ -17,10 +17,9 @@ from urllib.parse import parse_qs, quote_plus, urlsplit
 import aiohttp
 import httpx
 
-from benchmarks.language import GroupResult
 from benchmarks.measure import ROOT, interleave
 from benchmarks.peers import Compile
-from benchmarks.report import Finding, Limit, number, table
+from benchmarks.report import Finding, GroupResult, Limit, Quantity, Table, ratio
 from stellar import compile, evaluate_many
 from stellar.language.context import Context
 from stellar.maas import ClientSettings, MemoryRegistry, Model, ModelClient, Registry, ServiceInstance
@@ -76,21 +75,21 @@ def models(peers: dict[str, Compile | None], seconds: float) -> GroupResult:
         calls = _measure_calls(quick, seconds)
         rates, requests = _measure_streams(slow, seconds)
     httpx_call, sequential = calls["httpx.Client"], rates[SEQUENTIAL].per_second
-    text = table(
+    table = Table(
         "One call to a model, kept-alive http",
         ["", "CPU", "to httpx"],
-        [[name, f"{number(taken / 1000)} µs", number(taken / httpx_call)] for name, taken in calls.items()],
+        [[name, Quantity(taken / 1000, "µs"), Quantity(taken / httpx_call)] for name, taken in calls.items()],
     )
-    text += "\n" + table(
+    streams = Table(
         f"Records through a model that takes {SECONDS * 1000:.0f} ms for a request",
         ["", "records/s", "to one by one", "CPU a record", "requests a record"],
         [
             [
                 name,
-                number(rate.per_second),
-                f"{number(rate.per_second / sequential)}×",
-                f"{number(rate.cpu / 1000)} µs",
-                number(rate.requests),
+                Quantity(rate.per_second),
+                ratio(rate.per_second / sequential),
+                Quantity(rate.cpu / 1000, "µs"),
+                Quantity(rate.requests),
             ]
             for name, rate in rates.items()
         ],
@@ -104,7 +103,7 @@ def models(peers: dict[str, Compile | None], seconds: float) -> GroupResult:
         Finding(CACHED, 100 * sequential / rates[CACHING].per_second),
         Finding(REPEATS, requests),
     ]
-    return GroupResult(text, found)
+    return GroupResult([table, streams], found)
 
 
 def _measure_calls(url: str, seconds: float) -> dict[str, float]:

@@ -15,10 +15,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from benchmarks.language import BY_HAND, GroupResult
+from benchmarks.language import BY_HAND
 from benchmarks.measure import Slice, interleave, over
 from benchmarks.peers import Compile
-from benchmarks.report import Finding, Limit, number, ratio, table
+from benchmarks.report import Finding, GroupResult, Limit, Quantity, Table, ratio
 from benchmarks.tasks import Record
 
 DATA = Path(__file__).parent / "data" / "java_parser_speed.json"
@@ -160,7 +160,7 @@ def make_parser(case: dict[str, Any]) -> Parse:
 def parsers(peers: dict[str, Compile | None], share: float) -> GroupResult:
     """Measure each parser and the equivalent Python function."""
     if peers["stellar"] is None:
-        return GroupResult("stellar is not installed\n", [])
+        return GroupResult(["stellar is not installed\n"], [])
     from stellar.java.match_timer import match_timer
 
     slices: dict[tuple[str, str], Slice] = {}
@@ -174,19 +174,19 @@ def parsers(peers: dict[str, Compile | None], share: float) -> GroupResult:
     rows = [
         [
             case["name"],
-            f"{number(taken[case['name'], BY_HAND] / 1000)} µs",
-            f"{number(taken[case['name'], 'stellar'] / 1000)} µs",
+            Quantity(taken[case["name"], BY_HAND] / 1000, "µs"),
+            Quantity(taken[case["name"], "stellar"] / 1000, "µs"),
             ratio(taken[case["name"], "stellar"] / taken[case["name"], BY_HAND]),
-            f"{number(case['java_ns'] / 1000)} µs",
+            Quantity(case["java_ns"] / 1000, "µs"),
         ]
         for case in cases()
     ]
-    text = table(
+    table = Table(
         "Parsers: CPU time of a line; that of the JVM is from another machine",
         ["parser", BY_HAND, "stellar", "stellar / by hand", "JVM"],
         rows,
     )
     return GroupResult(
-        text,
+        [table],
         [Finding(limit, taken[name, "stellar"] / taken[name, BY_HAND]) for name, limit in LIMITS.items()],
     )

@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from benchmarks.language import BY_HAND, GroupResult
+from benchmarks.language import BY_HAND
 from benchmarks.measure import interleave
 from benchmarks.peers import Compile
-from benchmarks.report import Finding, Limit, number, ratio, table
+from benchmarks.report import Finding, GroupResult, Limit, Quantity, Table, ratio
 
 CONFIG = Path(__file__).parent / "data" / "pipeline"
 LINES = 500
@@ -209,7 +209,7 @@ def make_run(encode: Encode | None = None, *, fails: bool = False) -> Callable[[
 def pipeline(peers: dict[str, Compile | None], share: float) -> GroupResult:
     """Measure the pipeline and the programs."""
     if peers["stellar"] is None:
-        return GroupResult("stellar is not installed\n", [])
+        return GroupResult(["stellar is not installed\n"], [])
     lines = make_lines()
     unreadable = [b"-" + line.replace(b"/", b" ", 1) for line in lines]
     written: list[bytes] = []
@@ -246,16 +246,16 @@ def _describe(taken: dict[str, float]) -> GroupResult:
     """Return the tables and figures of the times of a line, in microseconds."""
 
     def compare(name: str, other: str) -> list[str]:
-        return [f"{number(taken[name])} µs", ratio(taken[name] / taken[other])]
+        return [Quantity(taken[name], "µs"), ratio(taken[name] / taken[other])]
 
     programs = [name for name in (BY_HAND, NULL_AWARE, "stellar", "stellar, orjson") if name in taken]
     rows = [[name, *compare(name, BY_HAND), compare(name, NULL_AWARE)[1]] for name in programs]
-    text = table("Pipeline: CPU time of a Squid line", ["program", "line", f"/ {BY_HAND}", f"/ {NULL_AWARE}"], rows)
+    table = Table("Pipeline: CPU time of a Squid line", ["program", "line", f"/ {BY_HAND}", f"/ {NULL_AWARE}"], rows)
     failing = [
         ["transformation fails", *compare("fails", "stellar")],
         ["line cannot be read", *compare("unreadable", "stellar")],
     ]
-    text += "\n" + table("Pipeline: CPU time of a failure", ["record", "line", "/ usual one"], failing)
+    failures = Table("Pipeline: CPU time of a failure", ["record", "line", "/ usual one"], failing)
     figures = [
         Finding(LIMIT, taken["stellar"] / taken[BY_HAND]),
         Finding(FAILING_LIMIT, taken["fails"] / taken["stellar"]),
@@ -263,4 +263,4 @@ def _describe(taken: dict[str, float]) -> GroupResult:
     ]
     if "stellar, orjson" in taken:
         figures.append(Finding(ORJSON_LIMIT, taken["stellar, orjson"] / taken[BY_HAND]))
-    return GroupResult(text, figures)
+    return GroupResult([table, failures], figures)

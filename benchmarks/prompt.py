@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from tempfile import TemporaryDirectory
 
-from benchmarks.language import GroupResult
 from benchmarks.measure import ROOT, Process, environment
-from benchmarks.report import Finding, Limit, number, table
+from benchmarks.report import Finding, GroupResult, Limit, Quantity, Table
 
 FIRST_PROMPT = Limit("stellar, by the clock until its first prompt", must=200, aim=150, unit="ms")
 
@@ -42,10 +41,10 @@ def prompts(rounds: int) -> GroupResult:
                 taken = measure_first_prompt(arguments, home)
                 so_far = fewest.get(name, taken)
                 fewest[name] = Process(min(taken.cpu, so_far.cpu), min(taken.wall, so_far.wall))
-    rows = [[name, f"{number(taken.cpu)} ms", f"{number(taken.wall)} ms"] for name, taken in fewest.items()]
+    rows = [[name, Quantity(taken.cpu, "ms"), Quantity(taken.wall, "ms")] for name, taken in fewest.items()]
     rows += [[PEER, "not installed", ""]] if PEER not in fewest else []
-    text = table("Start-up: until the first prompt, in a terminal", ["", "CPU", "wall clock"], rows)
-    return GroupResult(text, [Finding(FIRST_PROMPT, fewest[SHELL].wall)])
+    table = Table("Start-up: until the first prompt, in a terminal", ["", "CPU", "wall clock"], rows)
+    return GroupResult([table], [Finding(FIRST_PROMPT, fewest[SHELL].wall)])
 
 
 def measure_first_prompt(arguments: Sequence[str], home: str) -> Process:

@@ -6,9 +6,8 @@ import statistics
 import threading
 import time
 
-from benchmarks.language import GroupResult
 from benchmarks.peers import Compile
-from benchmarks.report import Finding, Limit, number, table
+from benchmarks.report import Finding, GroupResult, Limit, Quantity, Table
 from engines.daemon import missing
 from engines.zookeeper.server import ZooKeeper
 from stellar.maas import Model, ServiceInstance, ZooKeeperRegistry
@@ -20,7 +19,7 @@ SEEN = Limit("median until a client knows of a change", must=50, aim=10, unit="m
 def registry(peers: dict[str, Compile | None], changes: int) -> GroupResult:
     """Register and unregister instances, and measure the delay until another client is notified."""
     if why := missing():
-        return GroupResult(f"A change of the registry: not measured, because {why}\n", [])
+        return GroupResult([f"A change of the registry: not measured, because {why}\n"], [])
     with (
         ZooKeeper() as zookeeper,
         ZooKeeperRegistry(zookeeper.hosts) as writer,
@@ -28,9 +27,9 @@ def registry(peers: dict[str, Compile | None], changes: int) -> GroupResult:
     ):
         delays = sorted(1000 * delay for delay in _measure_delays(writer, other, changes))
     median = statistics.median(delays)
-    rows = [["median", f"{number(median)} ms"], ["99 of 100", f"{number(delays[len(delays) * 99 // 100])} ms"]]
+    rows = [["median", Quantity(median, "ms")], ["99 of 100", Quantity(delays[len(delays) * 99 // 100], "ms")]]
     return GroupResult(
-        table(f"{len(delays)} changes of the registry, until another client knows", ["", "after"], rows),
+        [Table(f"{len(delays)} changes of the registry, until another client knows", ["", "after"], rows)],
         [Finding(SEEN, median)],
     )
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-from benchmarks.language import BY_HAND, GroupResult
+from benchmarks.language import BY_HAND
 from benchmarks.measure import Slice, interleave, over
 from benchmarks.peers import Compile
-from benchmarks.report import Finding, Limit, number, ratio, table
+from benchmarks.report import Finding, GroupResult, Limit, Quantity, Table, ratio
 from benchmarks.rules import make_word
 from benchmarks.tasks import Record
 
@@ -213,7 +213,7 @@ def make_run() -> Callable[[bytes], None]:
 def rule_sets(peers: dict[str, Compile | None], share: float) -> GroupResult:
     """Measure rule sets and look-up tables."""
     if (compile_rule := peers["stellar"]) is None:
-        return GroupResult("stellar is not installed\n", [])
+        return GroupResult(["stellar is not installed\n"], [])
     alerts = make_alerts()
     some, many = make_rules(100), make_equality_rules(1000)
     source, look_up = make_look_up(500)
@@ -235,15 +235,15 @@ def rule_sets(peers: dict[str, Compile | None], share: float) -> GroupResult:
     taken = {key: fewest / len(alerts) / 1000 for key, fewest in interleave(slices, share).items()}
     ratios = {task: taken[task, "stellar"] / taken[task, BY_HAND] for task in contestants}
     rows = [
-        [task, f"{number(taken[task, BY_HAND])} µs", f"{number(taken[task, 'stellar'])} µs", ratio(ratios[task])]
+        [task, Quantity(taken[task, BY_HAND], "µs"), Quantity(taken[task, "stellar"], "µs"), ratio(ratios[task])]
         for task in contestants
     ]
     failing, succeeding = taken[FAILURE.what, "fails"], taken[FAILURE.what, "succeeds"]
-    rows.append([FAILURE.what, f"{number(succeeding)} µs", f"{number(failing)} µs", ratio(failing / succeeding)])
-    text = table("Rule sets: CPU time of a record", ["", BY_HAND, "stellar", "ratio"], rows)
+    rows.append([FAILURE.what, Quantity(succeeding, "µs"), Quantity(failing, "µs"), ratio(failing / succeeding)])
+    table = Table("Rule sets: CPU time of a record", ["", BY_HAND, "stellar", "ratio"], rows)
     first, second, third = contestants
     return GroupResult(
-        text,
+        [table],
         [
             Finding(TRIAGE, taken[first, "stellar"]),
             Finding(EQUALITY, taken[second, "stellar"]),

@@ -6,10 +6,9 @@ import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.language import GroupResult
 from benchmarks.measure import ROOT, Process, process, script
 from benchmarks.peers import PEERS, Compile
-from benchmarks.report import Finding, Limit, number, table
+from benchmarks.report import Finding, GroupResult, Limit, Quantity, Table
 
 IMPORT = Limit("import stellar", must=100, aim=60, unit="ms")
 COMMAND = Limit("stellar eval -e 1, the whole process", must=250, aim=150, unit="ms")
@@ -61,15 +60,15 @@ def startup(peers: dict[str, Compile | None], rounds: int) -> GroupResult:
             commands |= {FIRST: ["-c", FIRST], **_list_commands(Path(directory))}
         fewest = _fewest(commands, rounds)
     rows = [
-        [name, f"{number(taken.cpu)} ms", f"{number(taken.wall)} ms", _beyond(taken.cpu, fewest[BARE].cpu)]
+        [name, Quantity(taken.cpu, "ms"), Quantity(taken.wall, "ms"), _beyond(taken.cpu, fewest[BARE].cpu)]
         for name, taken in fewest.items()
     ]
-    text = table("Start-up: whole processes", ["", "CPU", "wall clock", "CPU beyond a bare Python"], rows)
+    table = Table("Start-up: whole processes", ["", "CPU", "wall clock", "CPU beyond a bare Python"], rows)
     if EVAL not in fewest:
-        return GroupResult(text, [])
+        return GroupResult([table], [])
     imported = fewest["import stellar"].cpu - fewest[BARE].cpu
     figures = [Finding(IMPORT, imported), Finding(COMMAND, fewest[EVAL].cpu), Finding(RUN, fewest[RUN_ONE].cpu)]
-    return GroupResult(text, figures)
+    return GroupResult([table], figures)
 
 
 def _list_commands(directory: Path) -> dict[str, list[str]]:
@@ -121,4 +120,4 @@ def _fewest(commands: dict[str, list[str]], rounds: int) -> dict[str, Process]:
 
 
 def _beyond(cpu: float, bare: float) -> str:
-    return "" if cpu == bare else f"{number(cpu - bare)} ms"
+    return "" if cpu == bare else Quantity(cpu - bare, "ms")

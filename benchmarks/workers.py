@@ -10,11 +10,10 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.language import GroupResult
 from benchmarks.measure import Process, process, script
 from benchmarks.peers import Compile
 from benchmarks.pipeline import CONFIG, make_lines
-from benchmarks.report import Finding, Limit, number, table
+from benchmarks.report import Finding, GroupResult, Limit, Quantity, Table
 
 CPU = Limit("processor time of a run with --workers 2, to one process", must=1.2, aim=2 / 1.85)
 
@@ -25,7 +24,7 @@ WORKERS = (1, 2)
 def workers(peers: dict[str, Compile | None], rounds: int) -> GroupResult:
     """Measure runs with one process and with two."""
     if peers["stellar"] is None:
-        return GroupResult("stellar is not installed\n", [])
+        return GroupResult(["stellar is not installed\n"], [])
     lines = make_lines()
     with TemporaryDirectory() as directory:
         folder = Path(directory)
@@ -33,12 +32,12 @@ def workers(peers: dict[str, Compile | None], rounds: int) -> GroupResult:
         (folder / "access.log").write_bytes((b"\n".join(lines) + b"\n") * REPEATS)
         times = {count: _measure(folder, count, rounds) for count in WORKERS}
     total = len(lines) * REPEATS
-    text = table(
-        f"{total:,} lines of a proxy log: µs per line, without start-up",
+    table = Table(
+        f"{total:,} lines of a proxy log: time of a line, without start-up",
         ("--workers", "processor time", "time of day"),
-        [(str(count), *(number(each / total * 1e3) for each in times[count])) for count in WORKERS],
+        [(str(count), *(Quantity(each / total * 1e3, "µs") for each in times[count])) for count in WORKERS],
     )
-    return GroupResult(text, [Finding(CPU, times[2].cpu / times[1].cpu)])
+    return GroupResult([table], [Finding(CPU, times[2].cpu / times[1].cpu)])
 
 
 def _measure(folder: Path, count: int, rounds: int) -> Process:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,8 +15,21 @@ import pytest
 pytest.importorskip("benchmarks", reason="the benchmarks are in the checkout, not in the wheel")
 
 import stellar
-from benchmarks import columns, functions, java, language, mapped, parsers, peers, pipeline, prompt, report, rule_sets
-from benchmarks.measure import geometric_mean, interleave
+from benchmarks import (
+    columns,
+    functions,
+    java,
+    language,
+    mapped,
+    parsers,
+    peers,
+    pipeline,
+    prompt,
+    report,
+    results,
+    rule_sets,
+)
+from benchmarks.measure import ROOT, geometric_mean, interleave
 from benchmarks.rules import SHAPES, make_mixed_rules, make_short_rules
 from benchmarks.tasks import RECORDS_WITH_NULLS, TASKS, Task, records, same
 
@@ -204,6 +219,51 @@ def test_results_are_compared_by_value(result: object, expected: object, equal: 
 
 def test_the_geometric_mean_of_a_ratio_and_its_inverse_is_one() -> None:
     assert geometric_mean([4, 0.25]) == pytest.approx(1)
+
+
+def test_results_have_exact_values_as_json(tmp_path: Path) -> None:
+    limit = report.Limit("one call, to another", must=3, aim=2)
+    table = report.Table(
+        "A title", ["", "time", "ratio"], [["a", report.Quantity(1.23456, "ns"), report.ratio(1234.5, " (5 of 7)")]]
+    )
+    group = report.GroupResult([table, "b: not installed\n"], [report.Finding(limit, 2.34567)])
+    file = tmp_path / "results.json"
+    results.write_results(file, results.describe_run({"some": group}, {"simpleeval": "1.0", "celpy": None}, quick=True))
+    written = json.loads(file.read_text(encoding="utf-8"))
+    assert written["peers"] == {"simpleeval": "1.0", "celpy": None}
+    assert written["quick"] is True
+    assert written["groups"]["some"] == {
+        "tables": [
+            {
+                "title": "A title",
+                "headings": ["", "time", "ratio"],
+                "rows": [
+                    ["a", {"value": 1.23456, "unit": "ns"}, {"value": 1234.5, "unit": "×", "note": " (5 of 7)"}],
+                ],
+            }
+        ],
+        "notes": ["b: not installed"],
+        "figures": [
+            {
+                "name": "one call, to another",
+                "value": 2.34567,
+                "unit": "×",
+                "must": 3,
+                "aim": 2,
+                "verdict": "must met",
+            }
+        ],
+    }
+    assert str(report.Table.from_data(written["groups"]["some"]["tables"][0])) == str(table)
+    assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
+
+
+def test_results_in_a_missing_directory_are_refused_before_the_measurement(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks", "--json", str(tmp_path / "missing" / "file"), "startup"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "its directory does not exist" in done.stderr
+    assert done.stdout == ""
 
 
 def test_a_missing_prompt_is_an_error(tmp_path) -> None:
