@@ -2,6 +2,8 @@
 PYTHON ?= python3
 # Arguments of the fuzzer; `--kind pipelines --inputs 50000` compares both forms of pipelines for 10,000,000 messages
 FUZZ ?=
+# Arguments of the benchmarks; `--json benchmarks/data/results.json` measures for the documentation, then `make docs`
+BENCH ?=
 BIN := .venv/bin
 
 # The modules of the language that must be covered to the last branch
@@ -69,7 +71,7 @@ pure:  ## run the pure tests, which need neither extras nor Linux, on PYTHON
 	scripts/interpreters $(PYTHON)
 
 bench: .venv/.bench  ## measure the speed of the language beside its peers
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(BENCH)
 
 fuzz: .venv/.dev  ## evaluate 500,000 generated expressions: no exception but a StellarError, no hang, no growth
 	$(BIN)/python -m scripts.fuzz $(FUZZ)
@@ -82,6 +84,7 @@ docs: .venv/.dev  ## run all generators and build the documentation site in buil
 	$(BIN)/python -m scripts.functions
 	$(BIN)/python -m scripts.reference
 	$(BIN)/python -m scripts.settings
+	$(BIN)/python -m scripts.benchmark_page
 	$(BIN)/python -m scripts.shell_page
 	@if command -v tmux >/dev/null; then $(BIN)/python -m scripts.screens; \
 	else echo "docs/screens is not updated: install tmux"; fi

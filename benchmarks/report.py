@@ -102,12 +102,12 @@ def table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) ->
     """Format a table with a title; the first column is left-aligned, the others right-aligned."""
     widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
     lines = [_line(row, widths) for row in (headings, *rows)]
-    return "\n".join([title, "", lines[0], "-" * len(lines[0]), *lines[1:], ""])
+    return "\n".join([title, "", lines[0], "-" * (sum(widths) + 2 * len(widths) - 2), *lines[1:], ""])
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     first, *others = zip(cells, widths, strict=True)
-    return "  ".join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)])
+    return "  ".join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]).rstrip()
 
 
 def findings(found: Iterable[Finding]) -> str:

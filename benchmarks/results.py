@@ -1,6 +1,7 @@
 """The results of a run as JSON, for charts and other programs: `python -m benchmarks --json FILE`.
 
     python, machine, cores    where the benchmarks ran
+    load                      the load average at the end: above the number of cores, wall-clock times are too long
     date                      the day, as 2026-11-30
     quick                     true for a run with --quick, which is less precise
     peers                     the version of each peer; null if it is not installed
@@ -36,6 +37,7 @@ def describe_run(
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "machine": platform.machine(),
         "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[1], 1),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "quick": quick,
         "peers": dict(peers),
