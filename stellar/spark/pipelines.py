@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from stellar.pipeline.run import Counts
 from stellar.spark.executor import (
     COUNT_NAMES,
-    COUNTS,
     DOCUMENT,
     ERROR,
     KEY,
     OFFSET,
     ORIGIN,
+    OUTCOMES,
     PARTITION,
     SCHEMA,
     TIMESTAMP,
@@ -114,8 +114,7 @@ def transform(
     observation = None if frame.isStreaming else Observation()
     name = f"{_METRICS}{'__'.join(pipeline.sensors)}"
     observed = outcomes.observe(name if observation is None else observation, *sums)
-    visible = observed.filter(sql.col("kind") != COUNTS).select("kind", "sensor", "value")
-    return Transformed(visible, observation)
+    return Transformed(observed.select(sql.inline(OUTCOMES)), observation)
 
 
 def _find_column(frame: DataFrame, name: str, kinds: tuple[str, ...]) -> Column:
