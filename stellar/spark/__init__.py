@@ -8,6 +8,9 @@
 shipping      a pipeline as it is sent to executors: the text of its configuration, and settings
 executor      in the Python processes of executors: lines in, documents and errors out, in batches of Arrow
 pipelines     data frames of lines to data frames of documents and errors, with counts
+evaluation    in the processes of executors: rows in, values and errors of expressions out
+expressions   typed columns of expressions, and functions for SQL
+tasks         the functions that Spark sends to executors
 """
 
 from stellar.util.lazy_exports import export_lazily
@@ -15,6 +18,8 @@ from stellar.util.lazy_exports import export_lazily
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
+    from stellar.spark.expressions import evaluate as evaluate
+    from stellar.spark.expressions import make_udf as make_udf
     from stellar.spark.pipelines import StreamCounts as StreamCounts
     from stellar.spark.pipelines import Transformed as Transformed
     from stellar.spark.pipelines import transform as transform
@@ -24,6 +29,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = export_lazily(
     __name__,
     {
+        ".expressions": ("evaluate", "make_udf"),
         ".pipelines": ("StreamCounts", "Transformed", "transform"),
         ".shipping": ("ShippedPipeline", "read_pipeline"),
     },

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from stellar.spark.executor import (
     VALUE,
 )
 from stellar.spark.shipping import ShippedPipeline
+from stellar.spark.tasks import make_task
 from stellar.util.abbreviate import quote
 from stellar.util.optional_imports import import_optional
 from stellar.util.suggestions import suggest_name
@@ -109,7 +110,9 @@ def transform(
     types = dict(frame.dtypes)
     if all(types.get(name) == kind for name, kind in _KAFKA.items()):
         columns += [sql.col(name) for name in _KAFKA]
-    outcomes = frame.select(columns).mapInArrow(_make_task(pipeline.encode()), SCHEMA)
+    outcomes = frame.select(columns).mapInArrow(
+        make_task("stellar.spark.executor", "run_task", pipeline.encode()), SCHEMA
+    )
     sums = [sql.coalesce(sql.sum(name), sql.lit(0)).alias(name) for name in COUNT_NAMES]
     observation = None if frame.isStreaming else Observation()
     name = f"{_METRICS}{'__'.join(pipeline.sensors)}"
@@ -128,28 +131,6 @@ def _find_column(frame: DataFrame, name: str, kinds: tuple[str, ...]) -> Column:
             "columns by to_json(struct(...))"
         )
     return sql.col(f"`{name.replace('`', '``')}`")
-
-
-def _make_task(shipped: str) -> Callable[[Iterable[Any]], Iterator[Any]]:
-    """Return the function that Spark sends to executors.
-
-    It is sent by value and refers to nothing of this package, so that it can explain that the package is missing.
-    """
-
-    def run(batches: Iterable[Any]) -> Iterator[Any]:
-        try:
-            from stellar.spark.executor import run_task
-        except ImportError as error:
-            import sys
-
-            raise RuntimeError(
-                f"cannot import stellar.spark in the Python of an executor, {sys.executable}: {error}; run "
-                "`pip install 'stellar-maas[spark]'` there, ship an environment by spark.archives, or set "
-                "PYSPARK_PYTHON to the interpreter of an environment that has it"
-            ) from error
-        yield from run_task(shipped, batches)
-
-    return run
 
 
 def _make_counts(metrics: Any) -> Counts:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -136,9 +134,9 @@ def test_an_executor_without_the_package_says_how_to_install_it(tmp_path: Path) 
     import pyspark
     from pyspark import cloudpickle
 
-    from stellar.spark.pipelines import _make_task
+    from stellar.spark.tasks import make_task
 
-    (tmp_path / "task").write_bytes(cloudpickle.dumps(_make_task("{}")))
+    (tmp_path / "task").write_bytes(cloudpickle.dumps(make_task("stellar.spark.executor", "run_task", "{}")))
     (tmp_path / "site" / "pyspark").mkdir(parents=True)
     (tmp_path / "site" / "pyspark" / "__init__.py").touch()
     (tmp_path / "site" / "pyspark" / "cloudpickle").symlink_to(Path(pyspark.__file__).parent / "cloudpickle")
@@ -275,10 +273,10 @@ def test_a_stream_has_no_counts_of_a_batch(spark: SparkSession, configure: Confi
 def test_what_is_shipped_is_text_and_no_code(configure: Configure) -> None:
     from pyspark import cloudpickle
 
-    from stellar.spark.pipelines import _make_task
+    from stellar.spark.tasks import make_task
 
     text = read_pipeline(configure({"parsers/s.json": JSON_MAP}), "s").encode()
-    assert b"stellar.spark.shipping" not in cloudpickle.dumps(_make_task(text))
     assert json.loads(text)["sensors"] == ["s"]
-    assert pickle.loads(cloudpickle.dumps(_make_task(text))).__module__ == "stellar.spark.pipelines"
-    assert os.environ.get("PYSPARK_PYTHON") in (None, sys.executable)
+    pickled = cloudpickle.dumps(make_task("stellar.spark.executor", "run_task", text))
+    assert b"ShippedPipeline" not in pickled
+    assert b"JSONMap" not in pickled  # it is in base64

@@ -80,13 +80,13 @@ class ParquetReader:
 
 
 def _make_record(row: Mapping[str, Any], is_ours: bool) -> Record:
-    record = {name: _make_plain(value) for name, value in row.items() if value is not None}
+    record = {name: make_plain(value) for name, value in row.items() if value is not None}
     if is_ours and OTHER in record:
         record |= json.loads(record.pop(OTHER))
     return record
 
 
-def _make_plain(value: Any) -> Any:
+def make_plain(value: Any) -> Any:
     """Return a value for JSON: times become milliseconds since 1970, and dates and times of day strings."""
     if isinstance(value, datetime):
         return ((value if value.tzinfo is not None else value.replace(tzinfo=UTC)) - _EPOCH) // _MILLISECOND
@@ -95,8 +95,8 @@ def _make_plain(value: Any) -> Any:
     if isinstance(value, date | time):
         return value.isoformat()
     if isinstance(value, dict):
-        return {name: _make_plain(item) for name, item in value.items()}
-    return [_make_plain(item) for item in value] if isinstance(value, list) else value
+        return {name: make_plain(item) for name, item in value.items()}
+    return [make_plain(item) for item in value] if isinstance(value, list) else value
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
