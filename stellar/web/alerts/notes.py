@@ -28,12 +28,14 @@ CREATE TABLE IF NOT EXISTS alert_events (
     state TEXT, note TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS alert_events_by_alert ON alert_events (alert, number);
 CREATE TABLE IF NOT EXISTS alert_states (
-    alert TEXT PRIMARY KEY, state TEXT NOT NULL, time INTEGER NOT NULL, id TEXT NOT NULL, guid TEXT NOT NULL);
+    alert TEXT PRIMARY KEY, state TEXT NOT NULL, time INTEGER NOT NULL, id TEXT NOT NULL, guid TEXT NOT NULL,
+    timestamp);
 CREATE INDEX IF NOT EXISTS alert_states_by_state ON alert_states (state, time);
 """
 _SET_STATE = """
-INSERT INTO alert_states (alert, state, time, id, guid) VALUES (?, ?, ?, ?, ?)
-ON CONFLICT (alert) DO UPDATE SET state = excluded.state, time = excluded.time, id = excluded.id
+INSERT INTO alert_states (alert, state, time, id, guid, timestamp) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (alert) DO UPDATE SET state = excluded.state, time = excluded.time, id = excluded.id,
+    guid = excluded.guid, timestamp = excluded.timestamp
 """
 
 
@@ -76,14 +78,14 @@ class AlertNotes:
         if len(note) > LONGEST_NOTE:
             raise ValueError(f"the annotation has {len(note)} characters; at most {LONGEST_NOTE} are allowed")
         time = now()
-        row: list[str | int | None] = [alert.key, time, user, state, note.strip()]
+        row: list[object] = [alert.key, time, user, state, note.strip()]
         with self._lend() as connection, connection:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute(
                 "INSERT INTO alert_events (alert, time, user, state, note) VALUES (?, ?, ?, ?, ?)", _encodable(row)
             )
             if state is not None:
-                states: list[str | int | None] = [alert.key, state, time, alert.id, alert.guid]
+                states: list[object] = [alert.key, state, time, alert.id, alert.guid, alert.timestamp]
                 connection.execute(_SET_STATE, _encodable(states))
 
     def list_events(self, alert: Alert) -> list[AlertEvent]:
@@ -106,10 +108,10 @@ class AlertNotes:
 
     def list_marked(self, state: State) -> list[Alert]:
         """Return the alerts that were set to a state last, at most MOST_MARKED, with their identifiers only."""
-        statement = "SELECT id, guid FROM alert_states WHERE state = ? ORDER BY time DESC LIMIT ?"
+        statement = "SELECT id, guid, timestamp FROM alert_states WHERE state = ? ORDER BY time DESC LIMIT ?"
         with self._lend() as connection:
             rows = connection.execute(statement, (state, MOST_MARKED)).fetchall()
-        return [Alert(id, guid, None, "", None, "true") for id, guid in rows]
+        return [Alert(id, guid, timestamp, "", None, "true") for id, guid, timestamp in rows]
 
     def close(self) -> None:
         """Close connections."""
@@ -140,6 +142,6 @@ def _prepare(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA busy_timeout = 2000")
 
 
-def _encodable(values: Sequence[str | int | None]) -> list[str | int | None]:
+def _encodable(values: Sequence[object]) -> list[object]:
     """Return values for SQLite, which can't store lone surrogates."""
     return [each.encode("utf-8", "backslashreplace").decode() if isinstance(each, str) else each for each in values]

@@ -86,7 +86,7 @@ class Site:
 def make_app(site: Site) -> Starlette:
     """Return the application."""
     pages = _Pages(site)
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/", pages.wrap(pages.show_list)),
             Route("/alerts-list", pages.redirect_home),
@@ -102,6 +102,8 @@ def make_app(site: Site) -> Starlette:
         middleware=[Middleware(SecurityHeaders)],
         exception_handlers={404: pages.report_missing, 405: pages.report_missing, Exception: pages.report_failure},
     )
+    app.router.redirect_slashes = False  # a redirect would trust the Host header of any request
+    return app
 
 
 class SecurityHeaders:

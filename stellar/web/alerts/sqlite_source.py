@@ -43,6 +43,7 @@ _LOCKED_MS = 2000
 _STEPS = 5000  # of SQLite's virtual machine, between two reads of the clock
 _FIRST_SECTION, _SHORTEST_SECTION, _LONGEST_SECTION = 250, 10, 200_000  # rows
 _SECTION_SECONDS = 0.02
+_MOST_SORTED = 5000  # rows
 _MOST_CHARACTERS = 500_000  # of a document whose reasons are shown in a list
 _MOST_OF_PAGE = 4_000_000  # characters of all of them
 _LARGE = "large document; open it to see its reasons"
@@ -84,12 +85,14 @@ class _KeyKind(NamedTuple):
 class _Plan:
     """A plan for reading a list.
 
+    order: the name of the order, for positions
     kinds: the kinds of its keys, in their order
     index: the clause that selects the index
     base: the condition of all rows of the index that are read
     filters: the conditions of some of these rows
     """
 
+    order: str
     kinds: list[_KeyKind]
     index: str
     base: _Bound = _UNBOUNDED
@@ -99,6 +102,12 @@ class _Plan:
     def add(self, condition: str, *values: object) -> None:
         """Add a filter."""
         self.filters.append(_Bound(condition, values))
+
+    def restrict(self, rows: Sequence[int]) -> None:
+        """Read these rows only, which are few enough to be sorted."""
+        condition, values = self.base
+        self.index = "NOT INDEXED"
+        self.base = _Bound(f"{condition} AND rowid IN (SELECT value FROM json_each(?))", [*values, json.dumps(rows)])
 
 
 class SqliteSource:
@@ -133,16 +142,13 @@ class SqliteSource:
     ) -> AlertList:
         end = time.monotonic() + seconds
         with self._lend() as connection:
-            plan = _make_plan(query, is_indexed=not list_missing(connection, TABLE))
+            is_indexed = not list_missing(connection, TABLE)
+            plan = _make_plan(query, is_indexed=is_indexed)
             if among is not None:
-                rows = list(_find_rows(connection, among))
-                plan.index = "NOT INDEXED"
-                condition, values = plan.base
-                plan.base = _Bound(
-                    f"{condition} AND rowid IN (SELECT value FROM json_each(?))", [*values, json.dumps(rows)]
-                )
-            search = _Search(connection, plan, most, lambda: time.monotonic() >= end)
-            return search.run(cursor)
+                plan.restrict(list(_find_rows(connection, among)))
+            elif is_indexed and (rows := _find_few(connection, query)) is not None:
+                plan.restrict(rows)
+            return _Search(connection, plan, most, lambda: time.monotonic() >= end).run(cursor)
 
     def read(self, id: str) -> StoredDocument | None:
         row, _, digest = id.partition("-")
@@ -240,24 +246,23 @@ def create_alert_indexes(path: str) -> list[str]:
 
 
 def _make_plan(query: AlertQuery, *, is_indexed: bool) -> _Plan:
-    if query.everything:
-        plan = _Plan([_KeyKind(("rowid",))], "NOT INDEXED", notice=_UNSORTED)
-    elif not is_indexed:
-        plan = _Plan([_KeyKind(("rowid",))], "NOT INDEXED", notice=_NO_INDEXES)
-        plan.add(IS_ALERT)
-    elif query.order == "score":
-        plan = _Plan(_sort_by_score(query), f"INDEXED BY {name_index(TABLE, 'score')}", _Bound(IS_ALERT))
+    if query.everything or not is_indexed:
+        notice = _UNSORTED if query.everything else _NO_INDEXES
+        plan = _Plan("stored", [_KeyKind(("rowid",))], "NOT INDEXED", notice=notice)
+        if not query.everything:
+            plan.add(IS_ALERT)
     else:
-        plan = _plan_by_time(query)
+        plan = _plan_by_index(query)
     _add_filters(plan, query)
     return plan
 
 
-def _plan_by_time(query: AlertQuery) -> _Plan:
-    if query.sensor:
+def _plan_by_index(query: AlertQuery) -> _Plan:
+    kinds = _sort_by_score(query) if query.order == "score" else _sort_by_time(query)
+    if query.sensor and query.order == "time":
         base = _Bound(f"{IS_ALERT} AND source_type = ?", (query.sensor,))
-        return _Plan(_sort_by_time(query), f"INDEXED BY {name_index(TABLE, 'sensor')}", base)
-    return _Plan(_sort_by_time(query), f"INDEXED BY {name_index(TABLE, 'time')}", _Bound(IS_ALERT))
+        return _Plan(query.order, kinds, f"INDEXED BY {name_index(TABLE, 'sensor')}", base)
+    return _Plan(query.order, kinds, f"INDEXED BY {name_index(TABLE, query.order)}", _Bound(IS_ALERT))
 
 
 def _sort_by_score(query: AlertQuery) -> list[_KeyKind]:
@@ -329,8 +334,8 @@ class _Search:
     def _read_cursor(self, cursor: str) -> tuple[int, list[Any] | None]:
         if not cursor:
             return 0, None
-        sorting, number, *key = read_cursor(cursor, 4)
-        if sorting != self.plan.index or number not in range(len(self.plan.kinds)) or not isinstance(key[-1], int):
+        order, number, *key = read_cursor(cursor, 4)
+        if order != self.plan.order or number not in range(len(self.plan.kinds)) or not isinstance(key[-1], int):
             raise ValueError("the order of the list has changed; go back to the first page")
         return number, key[-len(self.plan.kinds[number].keys) :]
 
@@ -373,7 +378,7 @@ class _Search:
         if any(isinstance(each, bytes) for each in position):
             raise SourceError(f"row {position[-1]} of {TABLE} was not written by a pipeline: its key is a BLOB")
         padded = [None] * (2 - len(position)) + position
-        cursor = write_cursor([self.plan.index, kind, *padded])
+        cursor = write_cursor([self.plan.order, kind, *padded])
         is_complete = len(rows) == self.most
         reached = None if is_complete else self._find_time(position[-1])
         return AlertList(_make_alerts(rows), cursor, is_complete, reached, self.plan.notice)
@@ -421,24 +426,58 @@ def _has_surrogates(text: str) -> bool:
     return any("\ud800" <= character <= "\udfff" for character in text)
 
 
+def _find_few(connection: sqlite3.Connection, query: AlertQuery) -> list[int] | None:
+    """Return the rows of a filter that is not that of the sorted index, if they are few; otherwise None.
+
+    Few rows can be sorted. If they are many, a list is soon full when the sorted index is read.
+    """
+    for kind, condition, values in _list_other_indexes(query):
+        statement = (
+            f"SELECT rowid FROM {TABLE} INDEXED BY {name_index(TABLE, kind)} "
+            f"WHERE {IS_ALERT} AND {condition} LIMIT {_MOST_SORTED + 1}"
+        )
+        rows = [row for (row,) in connection.execute(statement, values)]
+        if len(rows) <= _MOST_SORTED:
+            return rows
+    return None
+
+
+def _list_other_indexes(query: AlertQuery) -> Iterator[tuple[str, str, Sequence[object]]]:
+    """Yield the indexes of filters that do not sort, with the condition of each."""
+    if query.everything:
+        return
+    if query.order == "time":
+        if query.least_score is not None:
+            yield "score", "score >= ? AND score < ''", (query.least_score,)
+        return
+    if query.sensor:
+        yield "sensor", "source_type = ?", (query.sensor,)
+    if query.since is not None or query.until is not None:
+        since = -(2**63) if query.since is None else query.since
+        until = 2**63 - 1 if query.until is None else query.until
+        yield "time", "timestamp >= ? AND timestamp < ?", (since, until)
+
+
 # -- Rows -------------------------------------------------------------------------------------------------------------
 
 
 def _find_rows(connection: sqlite3.Connection, alerts: Sequence[Alert]) -> Iterator[int]:
-    """Yield the rows of alerts: those they had, if these still have the same contents, otherwise those of the guids."""
+    """Yield the rows of alerts: by number, if the contents are the same, otherwise by guid and time."""
     wanted = {int(alert.id.partition("-")[0]): alert for alert in alerts}
     statement = f"SELECT {_ROW} FROM {TABLE} WHERE rowid IN (SELECT value FROM json_each(?))"
     for row in connection.execute(statement, (json.dumps(list(wanted)),)).fetchall():
         if _make_id(row) == wanted[row[0]].id:
             del wanted[row[0]]
             yield row[0]
-    guids = [alert.guid for alert in wanted.values() if alert.guid]
-    if guids and not list_missing(connection, TABLE):
-        statement = (
-            f"SELECT max(rowid) FROM {TABLE} INDEXED BY {name_index(TABLE, 'guid')} "
-            f"WHERE {IS_ALERT} AND guid IN (SELECT value FROM json_each(?)) GROUP BY guid"
-        )
-        for (row,) in connection.execute(statement, (json.dumps(guids),)).fetchall():
+    if list_missing(connection, TABLE):
+        return
+    statement = (
+        f"SELECT max(rowid) FROM {TABLE} INDEXED BY {name_index(TABLE, 'time')} "
+        f"WHERE {IS_ALERT} AND timestamp = ? AND guid = ?"
+    )
+    for alert in wanted.values():
+        (row,) = connection.execute(statement, (alert.timestamp, alert.guid)).fetchone()
+        if row is not None:
             yield row
 
 
