@@ -1,10 +1,11 @@
-"""Replay of conformance cases: print each disagreement with Metron, and the share of agreement last.
+"""Replay of conformance cases: print each disagreement with Metron or JPMML, and the share of agreement last.
 
-    python -m tests.conformance.replay language|functions|triage|parsers|enrichment [--category PREFIX] FILE…
+    python -m tests.conformance.replay language|functions|triage|parsers|enrichment|pmml [--category PREFIX] FILE…
 
-The files have the format of tests/conformance/data/*.jsonl. A case agrees if the result is Metron's, or if
-docs/compatibility.md (of a parser, the case itself) documents the difference. `--category` selects cases by the start
-of their category. The exit status is 1 if there is a disagreement.
+The files have the format of tests/conformance/data/*.jsonl; of pmml, they are folders. A case agrees if the
+result is Metron's, or JPMML's, or if docs/compatibility.md (of a parser, the case itself; of pmml, docs/models/pmml.md)
+documents the difference. `--category` selects cases by the start of their category, of pmml by that of the name of the
+document. The exit status is 1 if there is a disagreement.
 """
 
 from __future__ import annotations
@@ -30,6 +31,14 @@ from differences import explain, shown
 from enrichment_cases import World, find_enrichment_difference, open_world, run_enrichment
 from parser_cases import find_difference, run_case
 from parser_differences import find_reason
+from pmml_cases import (
+    PmmlDocument,
+    find_pmml_difference,
+    find_pmml_reason,
+    load_documents,
+    read_pmml_cases,
+    run_pmml_case,
+)
 
 from stellar.language.errors import ConfigError
 from stellar.pipeline.config.compile import BuildContext
@@ -183,6 +192,32 @@ def compare_enrichment(raw: dict[str, Any], world: World) -> Verdict:
     return Verdict(same=False, description="\n".join(lines))
 
 
+# -- PMML -------------------------------------------------------------------------------------------------------------
+
+
+def compare_pmml(raw: dict[str, Any], documents: dict[str, PmmlDocument]) -> Verdict:
+    """Compare a case of PMML: one record scored by a document."""
+    document = documents[raw["pmml"]]
+    difference = find_pmml_difference(raw, document)
+    if not difference or find_pmml_reason(raw, document):
+        return Verdict(same=not difference, documented=bool(difference))
+    lines = (
+        f"{raw['id']} ({raw['pmml']}): {difference}",
+        f"    record  {json.dumps(raw['record']):.600}",
+        f"    ours    {run_pmml_case(raw, document)!s:.1500}",
+        f"    JPMML   {json.dumps(raw['result']):.1500}",
+    )
+    return Verdict(same=False, description="\n".join(lines))
+
+
+def compare_pmml_folder(folder: Path, category: str = "") -> Iterator[Verdict]:
+    """Yield the comparison of each case of a folder whose document's name starts with a string."""
+    documents = load_documents(folder)
+    for raw in read_pmml_cases(folder):
+        if Path(raw["pmml"]).name.startswith(category):
+            yield compare_pmml(raw, documents)
+
+
 # -- Command ----------------------------------------------------------------------------------------------------------
 
 COMPARISONS: dict[str, Callable[[dict[str, Any]], Verdict]] = {
@@ -191,7 +226,7 @@ COMPARISONS: dict[str, Callable[[dict[str, Any]], Verdict]] = {
     "triage": compare_triage,
     "parsers": compare_parser,
 }
-KINDS = (*COMPARISONS, "enrichment")
+KINDS = (*COMPARISONS, "enrichment", "pmml")
 
 
 def read_cases(files: Iterable[str]) -> Iterator[dict[str, Any]]:
@@ -204,6 +239,9 @@ def read_cases(files: Iterable[str]) -> Iterator[dict[str, Any]]:
 
 def compare_file(kind: str, file: str, category: str = "") -> Iterator[Verdict]:
     """Yield the comparison of each case of a file whose category starts with a string."""
+    if kind == "pmml":
+        yield from compare_pmml_folder(Path(file), category)
+        return
     with ExitStack() as stack:
         if kind == "enrichment":
             compare = partial(compare_enrichment, world=stack.enter_context(open_world(Path(file))))

@@ -1,0 +1,46 @@
+"""Errors of models: of a document when it is read, and of a record when it is scored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The element of a document that a form was read from.
+
+    element: name of the element
+    line: its line, from 1
+    """
+
+    element: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"line {self.line}: <{self.element}>"
+
+
+class InvalidModel(ValueError):
+    """A document that is invalid as a model, or has an element that is not supported.
+
+    origin: the element at fault
+    """
+
+    def __init__(self, message: str, origin: Origin) -> None:
+        super().__init__(f"{origin}: {message}")
+        self.origin = origin
+
+
+class NotScored(ValueError):
+    """A record for which the model has no score, with the field or element and the reason."""
+
+
+class InvalidField(NotScored):
+    """A value that a field of the model does not accept.
+
+    field: name of the field
+    """
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"invalid value of field {field!r}: {reason}")
+        self.field = field

@@ -1,0 +1,1 @@
+"""Evaluation of forms for one record."""

@@ -1,0 +1,204 @@
+"""Evaluation of regression models."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from stellar.models.errors import InvalidField, InvalidModel
+from stellar.models.evaluation.arithmetic import cumulate_normal, raise_power
+from stellar.models.evaluation.frames import FieldScope, Frame
+from stellar.models.evaluation.inputs import parse_constant
+from stellar.models.evaluation.predictions import BodyEvaluation, Prediction, Predictions, find_winner
+from stellar.models.evaluation.targets import TargetField
+from stellar.models.forms.bodies import Equation, RegressionForm, Term
+from stellar.models.forms.model import ModelForm
+from stellar.models.values import describe, identity, round_single
+
+Rounding = Callable[[float], float]
+# The value of a term, None if a number is missing
+TermValue = Callable[[Frame], float | None]
+
+
+def compile_regression(
+    form: RegressionForm, model: ModelForm, target: TargetField, scope: FieldScope
+) -> BodyEvaluation:
+    """Return the evaluation of a RegressionModel."""
+    to_width = round_single if model.is_single else identity
+    sums = [compile_equation(equation, scope, to_width) for equation in form.equations]
+    if model.function == "classification":
+        return _compile_classification(form, sums, target, to_width)
+    if len(sums) != 1:
+        raise InvalidModel(f"expected one <RegressionTable> for regression, got {len(sums)}", form.origin)
+    if form.normalization == "simplemax":
+        raise InvalidModel("normalizationMethod 'simplemax' is for classification", form.origin)
+    inverse, total = INVERSES[form.normalization], sums[0]
+
+    def evaluate(frame: Frame) -> Predictions:
+        value = total(frame)
+        return {target.name: Prediction(None if value is None else to_width(inverse(value)))}
+
+    return evaluate
+
+
+# -- Sums -------------------------------------------------------------------------------------------------------------
+
+
+def read_number(frame: Frame, name: str) -> float | None:
+    """Return the number of a field, None if it is missing."""
+    value = frame.get(name)
+    if value is None or isinstance(value, int | float):
+        return value
+    raise InvalidField(name, f"expected a number, got {describe(value)}")
+
+
+def compile_equation(form: Equation, scope: FieldScope, to_width: Rounding) -> TermValue:
+    """Return a function of a frame that returns the sum, or None if a number is missing."""
+    terms = [_compile_term(term, scope, to_width) for term in form.terms]
+    intercept = to_width(form.intercept)
+
+    def evaluate(frame: Frame) -> float | None:
+        total = 0.0
+        for term in terms:
+            value = term(frame)
+            if value is None:
+                return None
+            total = to_width(total + value)
+        return to_width(total + intercept)
+
+    return evaluate
+
+
+def _compile_term(form: Term, scope: FieldScope, to_width: Rounding) -> TermValue:
+    kinds = [scope.require(name, form.origin).type for name, _ in form.factors]
+    coefficient = to_width(form.coefficient)
+    if form.category is not None:
+        (name, _), kind = form.factors[0], kinds[0]
+        data = "string" if kind is None else kind.data
+        return _categorical_term(name, parse_constant(form.category, data, form.origin), coefficient)
+    if len(form.factors) == 1 and form.factors[0][1] == 1:
+        return _linear_term(form.factors[0][0], coefficient, to_width)
+    return _product_term(form.factors, coefficient, to_width)
+
+
+def _categorical_term(name: str, category: Any, coefficient: float) -> TermValue:
+    return lambda frame: coefficient if frame.get(name) == category else 0.0
+
+
+def _linear_term(name: str, coefficient: float, to_width: Rounding) -> TermValue:
+    def evaluate(frame: Frame) -> float | None:
+        value = read_number(frame, name)
+        return None if value is None else to_width(coefficient * to_width(value))
+
+    return evaluate
+
+
+def _product_term(factors: tuple[tuple[str, float], ...], coefficient: float, to_width: Rounding) -> TermValue:
+    def evaluate(frame: Frame) -> float | None:
+        product = 1.0
+        for name, exponent in factors:
+            if (value := read_number(frame, name)) is None:
+                return None
+            product = to_width(product * to_width(raise_power(float(value), exponent)))
+        return to_width(coefficient * product)
+
+    return evaluate
+
+
+# -- Normalization ----------------------------------------------------------------------------------------------------
+
+
+def exponential(value: float) -> float:
+    """Return e to a power, infinity instead of an overflow."""
+    try:
+        return math.exp(value)
+    except OverflowError:
+        return math.inf
+
+
+def inverse_logit(value: float) -> float:
+    """Return the logistic function."""
+    return 1.0 / (1.0 + exponential(-value))
+
+
+INVERSES: dict[str, Callable[[float], float]] = {
+    "none": identity,
+    "exp": exponential,
+    "logit": inverse_logit,
+    "softmax": inverse_logit,
+    "probit": cumulate_normal,
+    "cloglog": lambda value: 1.0 - exponential(-exponential(value)),
+    "loglog": lambda value: exponential(-exponential(-value)),
+    "cauchit": lambda value: 0.5 + math.atan(value) / math.pi,
+}
+
+
+def divide_by_sum(values: list[float], to_width: Rounding) -> list[float]:
+    """Return values that add up to 1."""
+    total = 0.0
+    for value in values:
+        total = to_width(total + value)
+    return [to_width(value / total) if total else math.nan for value in values]
+
+
+def softmax(values: list[float], to_width: Rounding) -> list[float]:
+    """Return the shares of the exponentials of values."""
+    largest = max(values)
+    if math.isinf(largest):
+        return [math.nan] * len(values)
+    return divide_by_sum([to_width(exponential(to_width(value - largest))) for value in values], to_width)
+
+
+def _compile_classification(
+    form: RegressionForm, sums: list[TermValue], target: TargetField, to_width: Rounding
+) -> BodyEvaluation:
+    categories = [_parse_category(equation, target) for equation in form.equations]
+    normalize = _find_normalization(form, target, to_width)
+
+    def evaluate(frame: Frame) -> Predictions:
+        values = []
+        for total in sums:
+            if (value := total(frame)) is None:
+                return {target.name: Prediction(None)}
+            values.append(value)
+        shares = dict(zip(categories, normalize(values), strict=True))
+        return {target.name: Prediction(find_winner(shares), probabilities=shares)}
+
+    return evaluate
+
+
+def _parse_category(equation: Equation, target: TargetField) -> Any:
+    if equation.category is None:
+        raise InvalidModel("missing attribute 'targetCategory'; add it", equation.origin)
+    return target.parse(equation.category, equation.origin)
+
+
+def _find_normalization(
+    form: RegressionForm, target: TargetField, to_width: Rounding
+) -> Callable[[list[float]], list[float]]:
+    method = form.normalization
+    if method == "softmax" and not (target.type is not None and target.type.operation == "ordinal"):
+        return lambda values: softmax(values, to_width)
+    if method == "simplemax" and not (target.type is not None and target.type.operation == "ordinal"):
+        return lambda values: divide_by_sum(values, to_width)
+    if method in ("exp", "simplemax", "softmax"):
+        raise InvalidModel(f"normalizationMethod {method!r} is not for this classification", form.origin)
+    inverse = INVERSES[method]
+    if target.type is not None and target.type.operation == "ordinal":
+        return lambda values: accumulate_shares([to_width(inverse(value)) for value in values], to_width)
+    if len(form.equations) == 2:
+        return lambda values: _complement(to_width(inverse(values[0])), to_width)
+    if method == "none":
+        return lambda values: [*values[:-1], to_width(1.0 - sum(values[:-1]))]
+    return lambda values: divide_by_sum([to_width(inverse(value)) for value in values], to_width)
+
+
+def _complement(share: float, to_width: Rounding) -> list[float]:
+    return [share, to_width(1.0 - share)]
+
+
+def accumulate_shares(cumulated: list[float], to_width: Rounding) -> list[float]:
+    """Return the shares of ordered categories from those of all categories up to each."""
+    bounds = [*cumulated[:-1], 1.0]
+    return [to_width(bound - below) for bound, below in zip(bounds, [0.0, *bounds[:-1]], strict=True)]

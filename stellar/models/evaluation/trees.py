@@ -1,0 +1,167 @@
+"""Evaluation of trees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from stellar.models.errors import InvalidModel, NotScored
+from stellar.models.evaluation.frames import FieldScope, Frame
+from stellar.models.evaluation.inputs import parse_constant
+from stellar.models.evaluation.predicates import Test, compile_predicate
+from stellar.models.evaluation.predictions import BodyEvaluation, Prediction, Predictions, find_winner
+from stellar.models.evaluation.targets import TargetField
+from stellar.models.forms.bodies import TreeForm, TreeNode
+from stellar.models.forms.model import ModelForm
+from stellar.models.values import round_single
+
+
+@dataclass(slots=True)
+class CompiledNode:
+    """A node: its test, children and prediction."""
+
+    test: Test
+    children: list[CompiledNode]
+    default: CompiledNode | None
+    form: TreeNode
+    id: str
+    score: Any = None
+    shares: dict[Any, float] | None = None
+    confidences: dict[Any, float] | None = None
+
+
+# -- Compilation ------------------------------------------------------------------------------------------------------
+
+
+def compile_tree(form: TreeForm, model: ModelForm, target: TargetField, scope: FieldScope) -> BodyEvaluation:
+    """Return the evaluation of a TreeModel."""
+    nodes = [
+        CompiledNode(compile_predicate(node.predicate, scope), [], None, node, node.id or str(index))
+        for index, node in enumerate(form.nodes, 1)
+    ]
+    is_classification = model.function == "classification"
+    for node in nodes:
+        node.children = [nodes[index] for index in node.form.children]
+        node.default = _find_default(node, form)
+        if is_classification:
+            _set_shares(node, target)
+        elif node.form.score is not None:
+            node.score = parse_constant(node.form.score, "double", node.form.origin)
+            if model.is_single:
+                node.score = round_single(node.score)
+    predict = _predict_category if is_classification else _predict_number
+    return _evaluate_tree(form, nodes[0], target.name, predict)
+
+
+def _find_default(node: CompiledNode, form: TreeForm) -> CompiledNode | None:
+    if node.form.default_child is None or form.missing != "defaultChild":
+        return None
+    for child in node.children:
+        if child.form.id == node.form.default_child:
+            return child
+    raise InvalidModel(f"defaultChild {node.form.default_child!r:.80} is not a child", node.form.origin)
+
+
+def _set_shares(node: CompiledNode, target: TargetField) -> None:
+    form = node.form
+    if form.score is not None:
+        node.score = target.parse(form.score, form.origin)
+    if not form.shares:
+        return
+    names = [target.parse(share.value, form.origin) for share in form.shares]
+    total = sum(share.count for share in form.shares)
+    if all(share.probability is not None for share in form.shares):
+        node.shares = {name: share.probability or 0.0 for name, share in zip(names, form.shares, strict=True)}
+    else:
+        node.shares = {
+            name: share.count / total if total else 0.0 for name, share in zip(names, form.shares, strict=True)
+        }
+    node.confidences = {
+        name: share.confidence for name, share in zip(names, form.shares, strict=True) if share.confidence is not None
+    }
+    if form.score is None:
+        node.score = find_winner(node.shares)
+
+
+# -- Evaluation -------------------------------------------------------------------------------------------------------
+
+
+Search = Callable[[Frame], tuple[CompiledNode | None, int]]
+
+
+def _evaluate_tree(
+    form: TreeForm, root: CompiledNode, target: str | None, predict: Callable[[CompiledNode, float], Prediction]
+) -> BodyEvaluation:
+    search = compile_search(form, root)
+    penalty = form.penalty
+
+    def evaluate(frame: Frame) -> Predictions:
+        node, missing_levels = search(frame)
+        if node is None:
+            return {target: Prediction(None)}
+        return {target: predict(node, penalty**missing_levels if missing_levels else 1.0)}
+
+    return evaluate
+
+
+def compile_search(form: TreeForm, root: CompiledNode) -> Search:
+    """Return a function that finds the node of a record, and the number of unknown predicates on its path."""
+    returns_last = form.no_true_child == "returnLastPrediction"
+    missing = form.missing
+
+    def search(frame: Frame) -> tuple[CompiledNode | None, int]:
+        if not root.test(frame):
+            return None, 0
+        node, levels = root, 0
+        while node.children:
+            chosen = None
+            for child in node.children:
+                outcome = child.test(frame)
+                if outcome:
+                    chosen = child
+                    break
+                if outcome is None and missing != "none":
+                    if missing == "nullPrediction":
+                        return None, levels
+                    if missing == "lastPrediction":
+                        return node, levels
+                    chosen, levels = choose_default(node, missing), levels + 1
+                    break
+            if chosen is None:
+                return (node if returns_last else None), levels
+            node = chosen
+        return node, levels
+
+    return search
+
+
+def choose_default(node: CompiledNode, strategy: str) -> CompiledNode:
+    """Return the child for a predicate that is unknown."""
+    if strategy != "defaultChild":
+        raise NotScored(
+            f"{node.form.origin}: missingValueStrategy {strategy!r} is not supported for a record that lacks a field"
+        )
+    if node.default is None:
+        raise NotScored(f"{node.form.origin}: the node has no defaultChild for a record that lacks a field")
+    return node.default
+
+
+def _predict_number(node: CompiledNode, _: float) -> Prediction:
+    if node.score is None:
+        raise NotScored(f"{node.form.origin}: the node has no score")
+    return Prediction(node.score, entities=(node.id,))
+
+
+def _predict_category(node: CompiledNode, penalty: float) -> Prediction:
+    if node.score is None:
+        raise NotScored(f"{node.form.origin}: the node has no score")
+    confidences = node.confidences
+    if confidences and penalty != 1.0:
+        confidences = {name: value * penalty for name, value in confidences.items()}
+    return Prediction(
+        node.score,
+        probabilities=node.shares,
+        confidences=confidences or {},
+        entities=(node.id,),
+    )

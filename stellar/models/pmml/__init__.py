@@ -1,0 +1,1 @@
+"""Reader of PMML 3.0 to 4.4."""

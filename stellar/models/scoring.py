@@ -1,0 +1,95 @@
+"""A model that scores records, read from a file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from stellar.models.errors import InvalidModel, NotScored
+from stellar.models.evaluation.model import compile_document
+from stellar.models.evaluation.predictions import Scores
+from stellar.models.forms.fields import DataField
+from stellar.models.forms.model import ModelDocument, Verification
+from stellar.models.pmml.reader import read_document
+from stellar.models.pmml.xml import XmlLimits
+
+
+class ScoringModel:
+    """A model that returns results for records.
+
+    document: the form of the model
+    """
+
+    def __init__(self, document: ModelDocument) -> None:
+        self.document = document
+        self._evaluation = compile_document(document)
+
+    def evaluate(self, record: Mapping[str, Any]) -> Scores:
+        """Return the predictions and outputs for a record. Raise NotScored for one that the model does not accept."""
+        return self._evaluation.evaluate(None, record)
+
+    def score(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the results for a record as one map.
+
+        The prediction has the name of the target, or `prediction`; shares are named `probability(category)`.
+        """
+        scores = self.evaluate(record)
+        result: dict[str, Any] = {}
+        for name, prediction in scores.predictions.items():
+            result[name or "prediction"] = prediction.value
+            for category, share in (prediction.probabilities or {}).items():
+                result[f"probability({category})"] = share
+        finals = {field.name for field in self.document.model.outputs if not field.is_final}
+        return result | {name: value for name, value in scores.outputs.items() if name not in finals}
+
+    def inputs(self) -> tuple[DataField, ...]:
+        """Return the fields that records have."""
+        used = {field.name for field in self.document.model.fields if field.usage not in ("target", "predicted")}
+        return tuple(field for field in self.document.fields if field.name in used)
+
+    def verify(self) -> None:
+        """Score the records that the document has with their results. Raise InvalidModel if a result differs."""
+        verification = self.document.model.verification
+        if verification is not None:
+            for index, row in enumerate(verification.rows, 1):
+                self._verify_row(verification, index, row)
+
+    def _verify_row(self, verification: Verification, index: int, row: Mapping[str, str]) -> None:
+        inputs = {field.name for field in self.inputs()}
+        fields = [field for field in verification.fields if field[1] in row]
+        record = {name: row[column] for name, column, _, _ in fields if name in inputs}
+        try:
+            results = self.score(record)
+        except NotScored as error:
+            raise InvalidModel(f"verification record {index}: {error}", verification.origin) from None
+        for name, column, precision, zero in fields:
+            if name not in inputs and not matches(results.get(name), row[column], precision, zero):
+                message = f"verification record {index}: {name!r} is {results.get(name)!r}, expected {row[column]!r}"
+                raise InvalidModel(message, verification.origin)
+
+
+def matches(value: Any, expected: str, precision: float, zero: float) -> bool:
+    """Return True if a value equals an expected one within its tolerance."""
+    if isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool)):
+        try:
+            number = float(expected)
+        except ValueError:
+            return False
+        if abs(number) <= zero:
+            return abs(value) <= zero
+        return math.isclose(value, number, rel_tol=precision)
+    return value is not None and str(value).lower() == expected.lower()
+
+
+def read_pmml(data: bytes, limits: XmlLimits | None = None) -> ScoringModel:
+    """Return the model of a PMML document. Raise InvalidModel, with element and line, if it cannot be scored."""
+    return ScoringModel(read_document(data, limits))
+
+
+def load_pmml(path: Path, limits: XmlLimits | None = None) -> ScoringModel:
+    """Return the model of a PMML file."""
+    limits = limits or XmlLimits()
+    with path.open("rb") as file:
+        return read_pmml(file.read(limits.size + 1), limits)
