@@ -50,7 +50,7 @@ def interleave(slices: Mapping[Key, Slice], share: float, least: int = 4) -> dic
 
 
 def count_repeats(work: Slice) -> int:
-    """Return how often a slice is repeated for a turn. The first run of a fast slice takes longer than the next ones."""
+    """Return how often a slice is repeated for a turn. The first run of a fast slice takes longer than others."""
     taken = cpu_of(work)
     if taken < TURN * 1e9:
         taken = min(taken, cpu_of(work), cpu_of(work))
