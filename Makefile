@@ -18,7 +18,7 @@ OTHERS = PYTHONPATH=build/installed $(BIN)/pytest $(addprefix --ignore=,$(COVERI
 # One process more than cores, as tests of servers wait most of the time; tests/scheduling.py distributes them
 PARALLEL = -n 3 --no-loadscope-reorder --max-worker-restart 0
 
-.PHONY: help demo demo-cluster test-all test test-engines check static covered unit engines interpreters pure package bench fuzz drills docs constraints clean
+.PHONY: help demo demo-cluster test-all test test-engines check static covered unit engines interpreters pure package bench fuzz drills soak docs constraints clean
 
 help:  ## list the targets
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "%-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,8 +76,11 @@ bench: .venv/.bench  ## measure the speed of the language beside its peers
 fuzz: .venv/.dev  ## evaluate 500,000 generated expressions: no exception but a StellarError, no hang, no growth
 	$(BIN)/python -m scripts.fuzz $(FUZZ)
 
-drills: .venv/.dev  ## call models while processes are killed, paused and misbehave
+drills: .venv/.dev  ## call models and process streams while processes are killed, paused and misbehave
 	$(BIN)/python -m drills
+
+soak: .venv/.dev  ## process 1,000,000 messages of Kafka while each part of the cluster fails
+	$(BIN)/python -m drills soak
 
 docs: .venv/.dev  ## run all generators and build the documentation site in build/site
 	$(BIN)/python -m scripts.tables

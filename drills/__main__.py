@@ -6,14 +6,18 @@ import argparse
 import sys
 import time
 
-from drills import deployments, faults, forks, hosts, rollouts, scale  # noqa: F401  (each module registers its drills)
-from drills.drill import DRILLS, Finding
+from drills import deployments, faults, forks, hosts, rollouts, scale, stream  # noqa: F401  (each module registers its drills)
+from drills.drill import DEFAULT, DRILLS, Finding
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser("python -m drills", description="Timed and long drills of model calls.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"drills to run; all by default: {', '.join(DRILLS)}")
-    names = parser.parse_args().names or list(DRILLS)
+    parser = argparse.ArgumentParser(
+        "python -m drills", description="Timed and long drills of model calls and of streams."
+    )
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"drills to run: {', '.join(DRILLS)}; by default all but soak"
+    )
+    names = parser.parse_args().names or DEFAULT
     if unknown := [name for name in names if name not in DRILLS]:
         parser.error(f"unknown drill {unknown[0]}; known are {', '.join(DRILLS)}")
     print("| drill | count | required | result |\n| --- | --- | --- | --- |")

@@ -30,13 +30,16 @@ class Finding:
 
 Drill = Callable[[], Iterator[Finding]]
 DRILLS: dict[str, Drill] = {}
+DEFAULT: list[str] = []
 
 
-def drill(name: str) -> Callable[[Drill], Drill]:
+def drill(name: str, *, by_default: bool = True) -> Callable[[Drill], Drill]:
     """Return a decorator that registers a drill under its name on the command line."""
 
     def add(function: Drill) -> Drill:
         DRILLS[name] = function
+        if by_default:
+            DEFAULT.append(name)
         return function
 
     return add

@@ -40,10 +40,10 @@ SCOPES = {
     ],
     "search": ["pipeline/search/"],
     "spark": ["spark/"],
-    "cluster demo": ["test_cluster_demo.py"],
+    "cluster": ["test_cluster_demo.py", "test_stream_drill.py"],
 }
 # The scopes of the run of its own
-CLUSTER = ("kafka", "search", "spark", "cluster demo")
+CLUSTER = ("kafka", "search", "spark", "cluster")
 
 SERIAL = (
     "functions/test_forks.py",

@@ -15,9 +15,9 @@ from drills.processors import ThreadTimes
 ROOT = Path(__file__).parents[1]
 
 
-def run(*names: str) -> subprocess.CompletedProcess[str]:
+def run(*names: str, seconds: float = 300) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "drills", *names]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=seconds, check=False)
 
 
 @pytest.mark.parametrize("name", ["fork", "between"])
