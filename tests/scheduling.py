@@ -35,6 +35,7 @@ SCOPES = {
     ],
     "kafka": [
         "docs/test_command_blocks.py::test_each_command_with_kafka",
+        "docs/test_command_blocks.py::test_each_command_with_opensearch",
         "pipeline/kafka/",
         "pipeline/test_run_contract.py",
     ],

@@ -39,6 +39,7 @@ PAGES = [
     "docs/pipeline-files.md",
     "docs/zookeeper.md",
     "docs/kafka.md",
+    "docs/search.md",
     "docs/enrichments.md",
     "docs/profiles.md",
     "docs/columns.md",
@@ -224,6 +225,14 @@ def test_each_command_with_kafka_prints_what_the_page_shows(folder: Path, engine
 
     with Kafka() as kafka:  # whose topics are those of the page only
         assert_page("docs/kafka.md", folder, {"node1:9092": kafka.hosts})
+
+
+@pytest.mark.engine
+def test_each_command_with_opensearch_prints_what_the_page_shows(folder: Path, engines: None) -> None:
+    from engines.opensearch.server import OpenSearch
+
+    with OpenSearch() as opensearch:  # whose indices are those of the page only
+        assert_page("docs/search.md", folder, {"http://node1:9200": opensearch.url})
 
 
 @pytest.mark.engine

@@ -214,7 +214,7 @@ def test_a_response_that_is_lost_makes_no_second_document(
 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
-def test_a_busy_server_is_asked_again_less_and_less_often(
+def test_requests_to_a_busy_server_are_repeated_less_and_less_often(
     open_output: Callable[..., SearchOutput],
     script: Script,
     sleeps: Sleeps,
@@ -296,7 +296,7 @@ def test_a_failure_for_the_operator_ends_the_output(
         ("mapper_parsing_exception", "failed to parse", "failed to parse"),
     ],
 )
-def test_the_reason_of_a_rejected_document_says_how_to_correct_it(
+def test_the_reason_of_a_rejected_document_has_a_fix(
     open_output: Callable[..., SearchOutput], script: Script, rejected: Rejected, type: str, reason: str, shown: str
 ) -> None:
     output = open_output()
@@ -329,7 +329,7 @@ def test_documents_wait_for_what_the_operator_can_end(
     assert rejected == []
 
 
-def test_a_document_is_lost_by_nobody_who_forgets_to_receive_it(
+def test_a_rejected_document_ends_an_output_without_a_receiver(
     open_output: Callable[..., SearchOutput], client: SearchClient, script: Script
 ) -> None:
     output = SearchOutput(client, DocumentForm(lambda sensor: SearchWriter("squid")))

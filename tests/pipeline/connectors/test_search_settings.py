@@ -1,4 +1,4 @@
-"""Targets and settings of search servers: Metron's keys, and messages that say how to correct them."""
+"""Targets and settings of search servers: Metron's keys, and errors with their fixes."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def test_documents_of_a_data_stream_have_its_timestamp(
     assert len(found) == 2
 
 
-def test_a_server_without_data_streams_says_so(
+def test_a_data_stream_on_a_server_without_any_is_an_error(
     elasticsearch: object, config: Callable[..., Path], run: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     search = Search("elasticsearch", elasticsearch)
