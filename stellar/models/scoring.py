@@ -28,7 +28,12 @@ class ScoringModel:
 
     def evaluate(self, record: Mapping[str, Any]) -> Scores:
         """Return the predictions and outputs for a record. Raise NotScored for one that the model does not accept."""
-        return self._evaluation.evaluate(None, record)
+        try:
+            return self._evaluation.evaluate(None, record)
+        except NotScored:
+            raise
+        except (ValueError, ArithmeticError) as error:  # of conversions and arithmetic within the model
+            raise NotScored(f"{self.document.model.origin}: {error}") from None
 
     def score(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Return the results for a record as one map.

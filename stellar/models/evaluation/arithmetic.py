@@ -225,8 +225,9 @@ def _product(values: list[Any], width: int) -> Any:
 
 def convert_like(value: Any, model: Any) -> Any:
     """Return a value in the type of another."""
-    convert = _LIKE.get(type_of(model))
-    return value if convert is None else convert(value)
+    convert = _LIKE.get(name := type_of(model)) or find_conversion(name)
+    assert convert is not None  # the types of values are known
+    return convert(value)
 
 
 def convert_to_compare(value: Any, model: Any) -> Any:
@@ -362,7 +363,6 @@ FUNCTIONS: dict[str, tuple[Function, int, int]] = {
     "cosh": (_unary("cosh", math.cosh), 1, 1),
     "tanh": (_unary("tanh", math.tanh), 1, 1),
     "x-atan2": (_binary("x-atan2", math.atan2), 2, 2),
-    "atan2": (_binary("atan2", math.atan2), 2, 2),
     "hypot": (_binary("hypot", math.hypot), 2, 2),
     "abs": (_absolute, 1, 1),
     "pow": (_power, 2, 2),
@@ -375,8 +375,8 @@ FUNCTIONS: dict[str, tuple[Function, int, int]] = {
     "notEqual": (_equality("notEqual", True), 2, 2),
     "lessThan": (_order("lessThan", lambda a, b: a < b), 2, 2),
     "lessOrEqual": (_order("lessOrEqual", lambda a, b: a <= b), 2, 2),
-    "greaterThan": (_order("greaterThan", lambda a, b: a > b), 2, 2),
-    "greaterOrEqual": (_order("greaterOrEqual", lambda a, b: a >= b), 2, 2),
+    "greaterThan": (_order("greaterThan", lambda a, b: not a <= b), 2, 2),
+    "greaterOrEqual": (_order("greaterOrEqual", lambda a, b: not a < b), 2, 2),
     "and": (_logic("and", all), 2, ANY),
     "or": (_logic("or", any), 2, ANY),
     "not": (_negate, 1, 1),

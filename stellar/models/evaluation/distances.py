@@ -95,6 +95,8 @@ def _compile_similarity(measure: Measure) -> Distance:
         counts = [0, 0, 0, 0]
         for value, coordinate in zip(values, point, strict=True):
             if value is not None:
+                _check_binary(value)
+                _check_binary(coordinate)
                 counts[2 * (value == 1) + (coordinate == 1)] += 1
         above, below = combine(counts, parameters)
         if below == 0:
@@ -102,6 +104,11 @@ def _compile_similarity(measure: Measure) -> Distance:
         return above / below
 
     return measure_similarity
+
+
+def _check_binary(value: Any) -> None:
+    if value not in (0, 1):
+        raise NotScored(f"expected 0 or 1 for a measure of similarity, got {describe(value)}")
 
 
 Counts = list[int]
@@ -151,6 +158,7 @@ def compile_clustering(form: ClusteringForm, target: TargetField, scope: FieldSc
     if len(weights) != len(fields):
         raise InvalidModel("expected as many weights as fields of the centres", form.origin)
     clusters = [(cluster.id or str(index), cluster.center) for index, cluster in enumerate(form.clusters, 1)]
+    names = {name: cluster.name for (name, _), cluster in zip(clusters, form.clusters, strict=True) if cluster.name}
     is_similarity = form.measure.name in SIMILARITIES
 
     def evaluate(frame: Frame) -> Predictions:
@@ -158,7 +166,7 @@ def compile_clustering(form: ClusteringForm, target: TargetField, scope: FieldSc
         adjustment = find_adjustment(values, weights)
         affinities = {name: measure(values, center, adjustment) for name, center in clusters}
         ranked = tuple(sorted(affinities, key=affinities.__getitem__, reverse=is_similarity))
-        return {target.name: Prediction(ranked[0], affinities=affinities, entities=ranked)}
+        return {target.name: Prediction(ranked[0], affinities=affinities, entities=ranked, displays=names)}
 
     return evaluate
 

@@ -98,7 +98,7 @@ def _compile_norm_continuous(form: NormContinuous, scope: FieldScope) -> Evaluat
         number = to_double(value)
         if not originals[0] <= number <= originals[-1] and outliers != "asIs":
             if outliers == "asMissingValues":
-                return missing
+                return None
             return points[0 if number < originals[0] else -1][1]
         return interpolate(number, points, originals)
 
@@ -135,7 +135,8 @@ def parse_for(string: str, kind: FieldType | None, origin: Origin) -> Any:
 
 def _compile_discretize(form: Discretize, scope: FieldScope) -> Evaluation:
     scope.require(form.field, form.origin)
-    name, bins, default, missing = form.field, form.bins, form.default, form.missing
+    name, default, missing = form.field, form.default, form.missing
+    bins = tuple(reversed(form.bins))  # of bins that overlap, the last one counts
 
     def evaluate(frame: Frame) -> str | None:
         value = frame.get(name)

@@ -85,7 +85,7 @@ def _convert(value: Any, convert: Callable[[Any], Any] | None, name: str) -> Any
     if value is None or convert is None:
         return value
     try:
-        return [convert(item) for item in value] if isinstance(value, list) else convert(value)
+        return value if isinstance(value, list) else convert(value)
     except ValueError as error:
         raise NotScored(f"output {name!r}: {error}") from None
 
@@ -115,6 +115,8 @@ def _read_value(form: OutputField, category: Any) -> Feature:
 def _read_display(form: OutputField, category: Any) -> Feature:
     def read(prediction: Prediction) -> Any:
         displays = prediction.displays or {}
+        if prediction.value is None:
+            return None
         return displays.get(to_string(prediction.value), prediction.value)
 
     return read
@@ -126,6 +128,8 @@ def _read_share(kind: str) -> Callable[[OutputField, Any], Feature]:
 
         def read(prediction: Prediction) -> Any:
             shares: Mapping[str, float] | None = getattr(prediction, kind)
+            if shares is None and kind == "confidences":
+                shares = prediction.probabilities
             if shares is None:
                 raise NotScored(f"output {name!r}: the model has no {kind}")
             return shares.get(prediction.value if category is None else category, 0.0)

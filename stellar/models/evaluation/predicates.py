@@ -15,13 +15,14 @@ from stellar.models.values import parse_double, to_string, type_of
 
 Test = Callable[[Frame], bool | None]
 
+# NaN is above all other numbers
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "equal": operator.eq,
     "notEqual": operator.ne,
     "lessThan": operator.lt,
     "lessOrEqual": operator.le,
-    "greaterThan": operator.gt,
-    "greaterOrEqual": operator.ge,
+    "greaterThan": lambda value, bound: not value <= bound,
+    "greaterOrEqual": lambda value, bound: not value < bound,
 }
 
 
@@ -126,28 +127,19 @@ def _compile_combination(form: Combination, scope: FieldScope) -> Test:
     return _COMBINATIONS[form.operator](tests)
 
 
+# All predicates are evaluated, as by JPMML, so an invalid value of any of them is reported
 def _all_of(tests: tuple[Test, ...]) -> Test:
     def test(frame: Frame) -> bool | None:
-        result: bool | None = True
-        for part in tests:
-            if (value := part(frame)) is False:
-                return False
-            if value is None:
-                result = None
-        return result
+        values = [part(frame) for part in tests]
+        return False if False in values else None if None in values else True
 
     return test
 
 
 def _any_of(tests: tuple[Test, ...]) -> Test:
     def test(frame: Frame) -> bool | None:
-        result: bool | None = False
-        for part in tests:
-            if value := part(frame):
-                return True
-            if value is None:
-                result = None
-        return result
+        values = [part(frame) for part in tests]
+        return True if True in values else None if None in values else False
 
     return test
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from stellar.models.errors import InvalidField, InvalidModel
+from stellar.models.errors import InvalidField, InvalidModel, NotScored
 from stellar.models.evaluation.arithmetic import cumulate_normal, raise_power
 from stellar.models.evaluation.frames import FieldScope, Frame
 from stellar.models.evaluation.inputs import parse_constant
@@ -139,14 +139,14 @@ def divide_by_sum(values: list[float], to_width: Rounding) -> list[float]:
     total = 0.0
     for value in values:
         total = to_width(total + value)
-    return [to_width(value / total) if total else math.nan for value in values]
+    if not total or not math.isfinite(total):
+        raise NotScored(f"the shares of the categories are undefined, as their sum is {total}")
+    return [to_width(value / total) for value in values]
 
 
 def softmax(values: list[float], to_width: Rounding) -> list[float]:
     """Return the shares of the exponentials of values."""
     largest = max(values)
-    if math.isinf(largest):
-        return [math.nan] * len(values)
     return divide_by_sum([to_width(exponential(to_width(value - largest))) for value in values], to_width)
 
 
@@ -187,6 +187,8 @@ def _find_normalization(
     inverse = INVERSES[method]
     if target.type is not None and target.type.operation == "ordinal":
         return lambda values: accumulate_shares([to_width(inverse(value)) for value in values], to_width)
+    if len(form.equations) == 2 and method == "none":
+        return lambda values: _complement(min(max(values[0], 0.0), 1.0), to_width)
     if len(form.equations) == 2:
         return lambda values: _complement(to_width(inverse(values[0])), to_width)
     if method == "none":

@@ -47,7 +47,7 @@ def compile_scorecard(form: ScorecardForm, target: TargetField, scope: FieldScop
             total += score
             if baseline is not None and reason is not None:
                 points[reason] = points.get(reason, 0.0) + sign * (score - baseline)
-        return {target.name: Prediction(total, reasons=rank_reasons(points) if form.uses_reasons else ())}
+        return {target.name: Prediction(total, reasons=rank_reasons(points) if form.uses_reasons else None)}
 
     return evaluate
 

@@ -14,14 +14,19 @@ from stellar.models.evaluation.predictions import BodyEvaluation, Prediction, Pr
 from stellar.models.evaluation.targets import TargetField
 from stellar.models.forms.bodies import TreeForm, TreeNode
 from stellar.models.forms.model import ModelForm
-from stellar.models.values import round_single
+from stellar.models.forms.predicates import Combination, Predicate
+from stellar.models.values import identity, round_single
 
 
 @dataclass(slots=True)
 class CompiledNode:
-    """A node: its test, children and prediction."""
+    """A node: its test, children and prediction.
+
+    primary: the first of surrogate predicates; each record for which it is unknown counts as a missing level
+    """
 
     test: Test
+    primary: Test | None
     children: list[CompiledNode]
     default: CompiledNode | None
     form: TreeNode
@@ -37,21 +42,34 @@ class CompiledNode:
 def compile_tree(form: TreeForm, model: ModelForm, target: TargetField, scope: FieldScope) -> BodyEvaluation:
     """Return the evaluation of a TreeModel."""
     nodes = [
-        CompiledNode(compile_predicate(node.predicate, scope), [], None, node, node.id or str(index))
+        CompiledNode(
+            compile_predicate(node.predicate, scope),
+            _compile_primary(node.predicate, scope) if form.penalty != 1 else None,
+            [],
+            None,
+            node,
+            node.id or str(index),
+        )
         for index, node in enumerate(form.nodes, 1)
     ]
+    to_width = round_single if model.is_single else identity
     is_classification = model.function == "classification"
     for node in nodes:
         node.children = [nodes[index] for index in node.form.children]
         node.default = _find_default(node, form)
         if is_classification:
-            _set_shares(node, target)
+            _set_shares(node, target, to_width)
         elif node.form.score is not None:
             node.score = parse_constant(node.form.score, "double", node.form.origin)
-            if model.is_single:
-                node.score = round_single(node.score)
+            node.score = to_width(node.score)
     predict = _predict_category if is_classification else _predict_number
     return _evaluate_tree(form, nodes[0], target.name, predict)
+
+
+def _compile_primary(predicate: Predicate, scope: FieldScope) -> Test | None:
+    if isinstance(predicate, Combination) and predicate.operator == "surrogate":
+        return compile_predicate(predicate.predicates[0], scope)
+    return None
 
 
 def _find_default(node: CompiledNode, form: TreeForm) -> CompiledNode | None:
@@ -63,7 +81,7 @@ def _find_default(node: CompiledNode, form: TreeForm) -> CompiledNode | None:
     raise InvalidModel(f"defaultChild {node.form.default_child!r:.80} is not a child", node.form.origin)
 
 
-def _set_shares(node: CompiledNode, target: TargetField) -> None:
+def _set_shares(node: CompiledNode, target: TargetField, to_width: Callable[[float], float]) -> None:
     form = node.form
     if form.score is not None:
         node.score = target.parse(form.score, form.origin)
@@ -71,15 +89,13 @@ def _set_shares(node: CompiledNode, target: TargetField) -> None:
         return
     names = [target.parse(share.value, form.origin) for share in form.shares]
     total = sum(share.count for share in form.shares)
-    if all(share.probability is not None for share in form.shares):
-        node.shares = {name: share.probability or 0.0 for name, share in zip(names, form.shares, strict=True)}
-    else:
-        node.shares = {
-            name: share.count / total if total else 0.0 for name, share in zip(names, form.shares, strict=True)
-        }
-    node.confidences = {
-        name: share.confidence for name, share in zip(names, form.shares, strict=True) if share.confidence is not None
-    }
+    has_probabilities = all(share.probability is not None for share in form.shares)
+    node.shares, node.confidences = {}, {}
+    for name, share in zip(names, form.shares, strict=True):
+        probability = share.probability if has_probabilities else share.count / total if total else 0.0
+        node.shares[name] = to_width(probability or 0.0)
+        if share.confidence is not None:
+            node.confidences[name] = to_width(share.confidence)
     if form.score is None:
         node.score = find_winner(node.shares)
 
@@ -118,6 +134,8 @@ def compile_search(form: TreeForm, root: CompiledNode) -> Search:
             chosen = None
             for child in node.children:
                 outcome = child.test(frame)
+                if child.primary is not None and outcome is not None and child.primary(frame) is None:
+                    levels += 1
                 if outcome:
                     chosen = child
                     break
@@ -125,15 +143,20 @@ def compile_search(form: TreeForm, root: CompiledNode) -> Search:
                     if missing == "nullPrediction":
                         return None, levels
                     if missing == "lastPrediction":
-                        return node, levels
+                        return find_scored(node), levels
                     chosen, levels = choose_default(node, missing), levels + 1
                     break
             if chosen is None:
-                return (node if returns_last else None), levels
+                return (find_scored(node) if returns_last else None), levels
             node = chosen
         return node, levels
 
     return search
+
+
+def find_scored(node: CompiledNode) -> CompiledNode | None:
+    """Return a node whose prediction is the last one of a record, None if it has no score."""
+    return None if node.form.score is None else node
 
 
 def choose_default(node: CompiledNode, strategy: str) -> CompiledNode:
