@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from stellar.pipeline.connectors.search.client import SearchClient, SearchFailure, SearchUnavailable
 from stellar.pipeline.connectors.search.documents import DocumentForm
@@ -50,7 +54,7 @@ def script() -> Script:
 
 
 @pytest.fixture
-def url(script: Script) -> Iterator[str]:
+def server(script: Script) -> Iterator[ThreadingHTTPServer]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -75,9 +79,18 @@ def url(script: Script) -> Iterator[str]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield server
         server.shutdown()
+
+
+def serve(server: ThreadingHTTPServer) -> None:
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+
+
+@pytest.fixture
+def url(server: ThreadingHTTPServer) -> str:
+    serve(server)
+    return f"http://127.0.0.1:{server.server_port}"
 
 
 @pytest.fixture(params=["opensearch", "elasticsearch"])
@@ -405,21 +418,22 @@ def test_the_version_decides_what_a_server_can_do(
     assert (found.has_types, found.has_streams) == (has_types, has_streams)
 
 
-def test_a_certificate_of_an_unknown_authority_is_an_error_with_its_fix(
-    request: pytest.FixtureRequest,
+@pytest.mark.parametrize("kind", ["opensearch", "elasticsearch"])
+def test_the_authority_of_a_certificate_must_be_known(
+    kind: str, server: ThreadingHTTPServer, script: Script, tmp_path: Path
 ) -> None:
-    import ssl
-
-    import trustme
-
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
-    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        for kind in ("opensearch", "elasticsearch"):
-            client = SearchClient(SearchSettings(kind, (f"https://127.0.0.1:{server.server_port}",), seconds=5))
-            with pytest.raises(SearchUnavailable, match=r"set ssl\.ca\.path of es\.client\.settings"):
-                client.read_version()
-            client.close()
-        server.shutdown()
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    serve(server)
+    script.responses = [(200, {"version": {"number": "8.15.0"}})]
+    settings = SearchSettings(kind, (f"https://127.0.0.1:{server.server_port}",), seconds=5)
+    client = SearchClient(settings)
+    with pytest.raises(SearchUnavailable, match=r"set ssl\.ca\.path of es\.client\.settings"):
+        client.read_version()
+    client.close()
+    client = SearchClient(replace(settings, ca=str(tmp_path / "ca.pem")))
+    assert client.read_version().major == 8
+    client.close()

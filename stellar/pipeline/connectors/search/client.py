@@ -1,8 +1,8 @@
 """The clients of OpenSearch and Elasticsearch, each by its own library, and their errors with fixes.
 
-Both libraries connect, verify certificates, and distribute requests over the nodes. Requests are not repeated here,
-as single documents of a request fail, and only these are sent again. The form of requests is that of
-all versions, so that the library for a new Elasticsearch also writes to an old one.
+Both connect, verify certificates, and distribute requests over the nodes. Requests are not repeated here, as single
+documents of a request fail, and only these are sent again. The form of requests is that of all versions, so that the
+library for a new Elasticsearch also writes to an old one.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
+from urllib.parse import urlsplit
 
 from stellar.pipeline.connectors.search.settings import CA, PASSWORD_FILE, USER, SearchSettings
 from stellar.util.optional_imports import import_optional
@@ -164,11 +165,9 @@ class _OpenSearch:
     def __init__(self, settings: SearchSettings) -> None:
         self._module = import_optional("opensearchpy", "opensearch")
         logging.getLogger("opensearch").setLevel(logging.ERROR)  # failures are reported here
-        options = {"ca_certs": settings.ca, "client_cert": settings.certificate, "client_key": settings.key}
         self._client = self._module.OpenSearch(
-            list(settings.urls), timeout=settings.seconds, max_retries=0, pool_maxsize=1,
-            **{name: value for name, value in options.items() if value is not None},
-        )  # fmt: skip
+            list(settings.urls), timeout=settings.seconds, max_retries=0, pool_maxsize=1, **_make_tls_options(settings)
+        )
 
     def send(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> SearchResponse:
         """See _Library."""
@@ -190,31 +189,41 @@ class _OpenSearch:
 
 
 class _Elasticsearch:
-    """The client elasticsearch, of which the transport is used: that checks no version."""
+    """The transport of Elasticsearch's client: it checks no version, and needs half of the client's memory."""
 
     def __init__(self, settings: SearchSettings) -> None:
-        self._errors = import_optional("elastic_transport", "elasticsearch")
+        self._library = library = import_optional("elastic_transport", "elasticsearch")
         logging.getLogger("elastic_transport").setLevel(logging.ERROR)
-        options = {"ca_certs": settings.ca, "client_cert": settings.certificate, "client_key": settings.key}
-        self._client = import_optional("elasticsearch", "elasticsearch").Elasticsearch(
-            list(settings.urls), request_timeout=settings.seconds, connections_per_node=1,
-            serializers={JSON: _make_lenient_serializer(self._errors)},
-            **{name: value for name, value in options.items() if value is not None},
+        self._transport = library.Transport(
+            [self._make_node(url, settings) for url in settings.urls],
+            serializers={JSON: _make_lenient_serializer(library)},
+            max_retries=0,
+        )
+
+    def _make_node(self, url: str, settings: SearchSettings) -> Any:
+        parts = urlsplit(url)
+        return self._library.NodeConfig(
+            parts.scheme, parts.hostname, parts.port, parts.path, connections_per_node=1,
+            request_timeout=settings.seconds, **_make_tls_options(settings),
         )  # fmt: skip
 
     def send(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> SearchResponse:
         """See _Library."""
         try:
-            meta, content = self._client.transport.perform_request(
-                method, path, headers=headers, body=body, max_retries=0, retry_on_timeout=False
-            )
-        except self._errors.TransportError as error:
+            meta, content = self._transport.perform_request(method, path, headers=headers, body=body)
+        except self._library.TransportError as error:
             raise SearchUnavailable(str(error.message)) from error
         return SearchResponse(meta.status, content)
 
     def close(self) -> None:
         """See _Library."""
-        self._client.close()
+        self._transport.close()
+
+
+def _make_tls_options(settings: SearchSettings) -> dict[str, str]:
+    """Return the options of certificates, which both libraries have."""
+    options = {"ca_certs": settings.ca, "client_cert": settings.certificate, "client_key": settings.key}
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _make_lenient_serializer(library: Any) -> Any:
