@@ -41,10 +41,11 @@ SCOPES = {
     ],
     "search": ["pipeline/search/"],
     "spark": ["spark/"],
+    "browser": ["web/alerts/test_chromium.py"],
     "cluster": ["test_cluster_demo.py", "test_stream_drill.py"],
 }
 # The scopes of the run of its own
-CLUSTER = ("kafka", "search", "spark", "cluster")
+CLUSTER = ("kafka", "search", "spark", "browser", "cluster")
 
 SERIAL = (
     "functions/test_forks.py",

@@ -132,7 +132,7 @@ def open_source(options: argparse.Namespace) -> AlertSource:
         raise OptionError(f"unknown source {quote(options.source)}; expected a SQLite file")
     if options.create_indexes:
         created = create_alert_indexes(options.source)
-        print(f"stellar-pipeline: {len(created)} indexes created", file=sys.stderr)
+        print(f"stellar-pipeline: created indexes: {', '.join(created) or 'none'}", file=sys.stderr)
     source = SqliteSource(options.source, options.query_seconds)
     if not source.has_indexes:
         print(

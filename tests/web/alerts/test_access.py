@@ -117,7 +117,7 @@ def test_another_authorization_is_refused(open_with, header):
     assert open_with(token=TOKEN, hosts=()).get("/", headers={"Authorization": header}).status_code == 403
 
 
-def test_a_changed_cookie_is_no_session():
+def test_a_changed_cookie_starts_no_session():
     sessions = Sessions()
     cookie = sessions.start("ann")
     assert sessions.read(cookie).name == "ann"

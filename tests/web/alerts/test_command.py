@@ -133,7 +133,7 @@ def test_missing_indexes_are_created_on_request(write_documents, tmp_path, capsy
     assert main(["alerts", path]) == 0
     assert "has no indexes for alerts, so they can't be sorted" in capsys.readouterr().err
     assert main(["alerts", path, "--create-indexes"]) == 0
-    assert capsys.readouterr().err == "stellar-pipeline: 1 indexes created\n"
+    assert capsys.readouterr().err == "stellar-pipeline: created indexes: records_alerts_by_time\n"
 
 
 def test_indexes_are_not_created_while_a_pipeline_writes(write_documents, capsys):

@@ -164,6 +164,14 @@ def test_a_page_that_does_not_exist_leads_back(write_documents, open_page):
     assert client.get(f"{link}/values/999").status_code == 404
 
 
+def test_a_rule_of_which_fields_are_missing_is_shown_with_the_others(open_document):
+    document = make_alert(7, **{"threat.triage.rules.3.score": 5, "threat.triage.rules.x.score": 1})
+    page, client, _ = open_document(document)
+    stored = page.text.partition("Stored with the document")[2].partition("</table>")[0]
+    assert (page.status_code, stored.count('data-label="Rule"')) == (200, 2)
+    assert "<li>score 5</li>" in client.get("/").text
+
+
 # -- Rules ------------------------------------------------------------------------------------------------------------
 
 RULES = [
