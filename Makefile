@@ -91,6 +91,8 @@ docs: .venv/.dev  ## run all generators and build the documentation site in buil
 	$(BIN)/python -m scripts.shell_page
 	@if command -v tmux >/dev/null; then $(BIN)/python -m scripts.screens; \
 	else echo "docs/screens is not updated: install tmux"; fi
+	@if command -v chromedriver >/dev/null; then $(BIN)/python -m scripts.alerts_screens; \
+	else echo "docs/screens/alerts-*.png are not updated: install chromium and chromium-driver"; fi
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 constraints:  ## resolve the dependencies again and write their versions to constraints.txt
