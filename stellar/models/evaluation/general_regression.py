@@ -7,17 +7,25 @@ from collections.abc import Callable
 from typing import Any
 
 from stellar.models.errors import InvalidField, InvalidModel
-from stellar.models.evaluation.arithmetic import cumulate_normal, raise_power
+from stellar.models.evaluation.arithmetic import raise_power
 from stellar.models.evaluation.frames import FieldScope, Frame
 from stellar.models.evaluation.inputs import parse_constant
 from stellar.models.evaluation.predictions import BodyEvaluation, Prediction, Predictions, find_winner
-from stellar.models.evaluation.regression import accumulate_shares, exponential, inverse_logit, read_number, softmax
+from stellar.models.evaluation.regression import (
+    INVERSES,
+    accumulate_shares,
+    exponential,
+    inverse_logit,
+    read_number,
+    softmax,
+)
 from stellar.models.evaluation.targets import TargetField
 from stellar.models.forms.bodies import BaselineHazard, Cell, GeneralRegressionForm, Predictor
 from stellar.models.forms.model import ModelForm
 from stellar.models.values import identity, round_single
 
 Rounding = Callable[[float], float]
+Inverse = Callable[[float, Rounding], float]
 # A factor of a parameter, None if its field is missing
 FactorValue = Callable[[Frame], float | None]
 Sum = Callable[[Frame], float | None]
@@ -33,14 +41,14 @@ def compile_general_regression(
     if model.function == "classification":
         return _compile_classification(form, target, scope, to_width)
     total = _compile_sum(form, None, scope, to_width)
-    invert = identity if form.kind in ("regression", "generalLinear") else find_inverse_link(form)
+    invert = INVERSES["none"] if form.kind in ("regression", "generalLinear") else find_inverse_link(form)
     trials = _compile_optional(form.trials, form.trials_variable, 1.0, form, scope)
 
     def evaluate(frame: Frame) -> Predictions:
         if (value := total(frame)) is None:
             return {target.name: Prediction(None)}
         count = trials(frame)
-        return {target.name: Prediction(None if count is None else to_width(invert(value) * count))}
+        return {target.name: Prediction(None if count is None else to_width(invert(value, to_width) * count))}
 
     return evaluate
 
@@ -150,18 +158,20 @@ def _compile_covariate(cell: Cell, predictor: Predictor, form: GeneralRegression
 # -- Links ------------------------------------------------------------------------------------------------------------
 
 
-def find_inverse_link(form: GeneralRegressionForm) -> Callable[[float], float]:
+def find_inverse_link(form: GeneralRegressionForm) -> Inverse:
     """Return the inverse of the link function. Raise InvalidModel if a parameter of it is missing."""
     link = form.link
     if link is None:
         raise InvalidModel("missing attribute 'linkFunction'; add it", form.origin)
     if link == "negbin":
         dispersion = _require(form.distribution_parameter, "distParameter", form)
-        return lambda value: _divide(1.0, dispersion * (exponential(-value) - 1.0))
+        return lambda value, to_width: _divide(
+            1.0, to_width(dispersion * to_width(to_width(exponential(-value)) - 1.0)), to_width
+        )
     if link in ("power", "oddspower"):
         parameter = _require(form.link_parameter, "linkParameter", form)
         return _invert_power(parameter) if link == "power" else _invert_odds(parameter)
-    return _INVERSES[link]
+    return LINKS[link]
 
 
 def _require(value: float | None, name: str, form: GeneralRegressionForm) -> float:
@@ -170,31 +180,32 @@ def _require(value: float | None, name: str, form: GeneralRegressionForm) -> flo
     return value
 
 
-def _divide(value: float, divisor: float) -> float:
-    return value / divisor if divisor else math.inf
+def _divide(value: float, divisor: float, to_width: Rounding) -> float:
+    return to_width(value / divisor) if divisor else math.inf
 
 
-def _invert_power(parameter: float) -> Callable[[float], float]:
+def _invert_power(parameter: float) -> Inverse:
     if parameter == 0:
-        return exponential
-    return lambda value: raise_power(value, 1.0 / parameter)
+        return INVERSES["exp"]
+    return lambda value, to_width: to_width(raise_power(value, to_width(1.0 / parameter)))
 
 
-def _invert_odds(parameter: float) -> Callable[[float], float]:
+def _invert_odds(parameter: float) -> Inverse:
     if parameter == 0:
         return inverse_logit
-    return lambda value: 1.0 / (1.0 + raise_power(1.0 + parameter * value, -1.0 / parameter))
+
+    def invert(value: float, to_width: Rounding) -> float:
+        power = to_width(raise_power(to_width(1.0 + to_width(parameter * value)), to_width(-1.0 / parameter)))
+        return to_width(1.0 / to_width(1.0 + power))
+
+    return invert
 
 
-_INVERSES: dict[str, Callable[[float], float]] = {
-    "identity": identity,
-    "log": exponential,
-    "logc": lambda value: 1.0 - exponential(value),
-    "logit": inverse_logit,
-    "probit": cumulate_normal,
-    "cloglog": lambda value: 1.0 - exponential(-exponential(value)),
-    "loglog": lambda value: exponential(-exponential(-value)),
-    "cauchit": lambda value: 0.5 + math.atan(value) / math.pi,
+LINKS: dict[str, Inverse] = {
+    **INVERSES,
+    "identity": INVERSES["none"],
+    "log": INVERSES["exp"],
+    "logc": lambda value, to_width: to_width(1.0 - to_width(exponential(value))),
 }
 
 
@@ -235,20 +246,20 @@ def _compile_category_sums(
 ) -> tuple[list[Sum | None], Callable[[list[float]], list[float]]]:
     """Return the linear predictors by category, None for a reference, and the function to shares."""
     if form.kind == "ordinalMultinomial":
-        invert = _INVERSES[form.cumulative_link or "logit"]
+        invert = INVERSES[form.cumulative_link or "logit"]
         sums: list[Sum | None] = [_compile_sum(form, name, scope, to_width) for name in names[:-1]]
-        return [*sums, None], lambda values: accumulate_shares([to_width(invert(v)) for v in values], to_width)
+        return [*sums, None], lambda values: accumulate_shares([invert(value, to_width) for value in values], to_width)
     reference = form.reference or names[-1]
     sums = [None if name == reference else _compile_sum(form, name, scope, to_width) for name in names]
     if form.kind == "multinomialLogistic":
         return sums, lambda values: softmax(values, to_width)
     if len(names) != 2 or form.kind not in ("generalizedLinear", "regression", "generalLinear"):
         raise InvalidModel(f"modelType {form.kind!r} with {len(names)} categories is not supported", form.origin)
-    invert = find_inverse_link(form) if form.kind == "generalizedLinear" else identity
-    first = names[0] != reference
+    invert = find_inverse_link(form) if form.kind == "generalizedLinear" else INVERSES["none"]
+    first, trials = names[0] != reference, 1.0 if form.trials is None else form.trials
 
     def combine(values: list[float]) -> list[float]:
-        share = to_width(invert(values[0 if first else 1]))
+        share = to_width(invert(values[0 if first else 1], to_width) * trials)
         other = to_width(1.0 - share)
         return [share, other] if first else [other, share]
 

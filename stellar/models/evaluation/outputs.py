@@ -159,7 +159,9 @@ def _read_entity(form: OutputField, category: Any) -> Feature:
     def read(prediction: Prediction) -> Any:
         if prediction.entities is None:
             raise NotScored(f"output {name!r}: the model has no entities")
-        return prediction.entities[rank - 1] if rank <= len(prediction.entities) else None
+        if rank > 1 and prediction.affinities is None:
+            raise NotScored(f"output {name!r}: the model does not rank entities; remove the attribute rank")
+        return prediction.entities[rank - 1] if 1 <= rank <= len(prediction.entities) else None
 
     return read
 

@@ -37,7 +37,7 @@ def compile_regression(
 
     def evaluate(frame: Frame) -> Predictions:
         value = total(frame)
-        return {target.name: Prediction(None if value is None else to_width(inverse(value)))}
+        return {target.name: Prediction(None if value is None else inverse(value, to_width))}
 
     return evaluate
 
@@ -117,21 +117,38 @@ def exponential(value: float) -> float:
         return math.inf
 
 
-def inverse_logit(value: float) -> float:
+def inverse_logit(value: float, to_width: Rounding = identity) -> float:
     """Return the logistic function."""
-    return 1.0 / (1.0 + exponential(-value))
+    return to_width(1.0 / to_width(1.0 + to_width(exponential(-value))))
 
 
-INVERSES: dict[str, Callable[[float], float]] = {
-    "none": identity,
-    "exp": exponential,
+def _inverse_cloglog(value: float, to_width: Rounding) -> float:
+    return to_width(1.0 - to_width(exponential(-to_width(exponential(value)))))
+
+
+def _inverse_loglog(value: float, to_width: Rounding) -> float:
+    return to_width(exponential(-to_width(exponential(-value))))
+
+
+def _inverse_cauchit(value: float, to_width: Rounding) -> float:
+    return to_width(0.5 + to_width(to_width(math.atan(value)) / to_width(math.pi)))
+
+
+INVERSES: dict[str, Callable[[float, Rounding], float]] = {
+    "none": lambda value, _: value,
+    "exp": lambda value, to_width: to_width(exponential(value)),
     "logit": inverse_logit,
     "softmax": inverse_logit,
-    "probit": cumulate_normal,
-    "cloglog": lambda value: 1.0 - exponential(-exponential(value)),
-    "loglog": lambda value: exponential(-exponential(-value)),
-    "cauchit": lambda value: 0.5 + math.atan(value) / math.pi,
+    "probit": lambda value, to_width: to_width(cumulate_normal(value)),
+    "cloglog": _inverse_cloglog,
+    "loglog": _inverse_loglog,
+    "cauchit": _inverse_cauchit,
 }
+
+
+def limit_share(value: float, _: Rounding) -> float:
+    """Return a share that is not normalized, limited to 0–1."""
+    return min(max(value, 0.0), 1.0)
 
 
 def divide_by_sum(values: list[float], to_width: Rounding) -> list[float]:
@@ -139,14 +156,16 @@ def divide_by_sum(values: list[float], to_width: Rounding) -> list[float]:
     total = 0.0
     for value in values:
         total = to_width(total + value)
-    if not total or not math.isfinite(total):
-        raise NotScored(f"the shares of the categories are undefined, as their sum is {total}")
+    if not total:
+        raise NotScored("the shares of the categories are undefined, as their sum is 0")
     return [to_width(value / total) for value in values]
 
 
 def softmax(values: list[float], to_width: Rounding) -> list[float]:
     """Return the shares of the exponentials of values."""
     largest = max(values)
+    if math.isinf(largest):
+        return [math.nan] * len(values)
     return divide_by_sum([to_width(exponential(to_width(value - largest))) for value in values], to_width)
 
 
@@ -184,16 +203,15 @@ def _find_normalization(
         return lambda values: divide_by_sum(values, to_width)
     if method in ("exp", "simplemax", "softmax"):
         raise InvalidModel(f"normalizationMethod {method!r} is not for this classification", form.origin)
-    inverse = INVERSES[method]
+    inverse = limit_share if method == "none" else INVERSES[method]
     if target.type is not None and target.type.operation == "ordinal":
-        return lambda values: accumulate_shares([to_width(inverse(value)) for value in values], to_width)
-    if len(form.equations) == 2 and method == "none":
-        return lambda values: _complement(min(max(values[0], 0.0), 1.0), to_width)
+        return lambda values: accumulate_shares([inverse(value, to_width) for value in values], to_width)
     if len(form.equations) == 2:
-        return lambda values: _complement(to_width(inverse(values[0])), to_width)
+        return lambda values: _complement(inverse(values[0], to_width), to_width)
     if method == "none":
+        # the last category has the rest
         return lambda values: [*values[:-1], to_width(1.0 - sum(values[:-1]))]
-    return lambda values: divide_by_sum([to_width(inverse(value)) for value in values], to_width)
+    return lambda values: divide_by_sum([inverse(value, to_width) for value in values], to_width)
 
 
 def _complement(share: float, to_width: Rounding) -> list[float]:

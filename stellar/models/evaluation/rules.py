@@ -55,7 +55,8 @@ def _compile_rule(rule: SimpleRule | CompoundRule, target: TargetField, scope: F
 
 def _select_first(hits: list[Hit]) -> Prediction:
     rule, category = hits[0]
-    return Prediction(category, confidences={category: rule.confidence}, entities=(rule.id,))
+    confidences = {other: later.confidence for later, other in reversed(hits)}
+    return Prediction(category, confidences=confidences, entities=(rule.id,))
 
 
 def _find_heaviest(hits: list[Hit]) -> dict[Any, SimpleRule]:

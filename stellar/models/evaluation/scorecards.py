@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stellar.models.errors import InvalidModel
+from stellar.models.errors import InvalidModel, NotScored
 from stellar.models.evaluation.arithmetic import to_number
 from stellar.models.evaluation.expressions import compile_expression
 from stellar.models.evaluation.frames import Evaluation, FieldScope, Frame
@@ -39,10 +39,10 @@ def compile_scorecard(form: ScorecardForm, target: TargetField, scope: FieldScop
     def evaluate(frame: Frame) -> Predictions:
         total = form.initial
         points: dict[str, float] = {}
-        for (_, attributes), baseline in zip(cards, baselines, strict=True):
+        for (characteristic, attributes), baseline in zip(cards, baselines, strict=True):
             scored = _score(attributes, frame)
             if scored is None:
-                return {target.name: Prediction(None)}
+                raise NotScored(f"{characteristic.origin}: no attribute applies to this record")
             score, reason = scored
             total += score
             if baseline is not None and reason is not None:

@@ -35,10 +35,13 @@ def compile_text_index(form: TextIndex, evaluate_term: Evaluation) -> Evaluation
     name = form.field
     count = partial(count_hits, most=form.max_distance, is_best=form.count_hits == "bestHits")
 
-    def prepare(text: str) -> list[str]:
+    def split(text: str) -> list[str]:
+        return tokenize(text if form.is_case_sensitive else text.lower())
+
+    def normalize_text(text: str) -> str:
         for apply in normalize:
             text = apply(text)
-        return tokenize(text if form.is_case_sensitive else text.lower())
+        return text
 
     def evaluate(frame: Frame) -> Any:
         text, term = frame.get(name), evaluate_term(frame)
@@ -46,7 +49,7 @@ def compile_text_index(form: TextIndex, evaluate_term: Evaluation) -> Evaluation
             return None
         if not isinstance(text, str) or not isinstance(term, str) or len(text) > LONGEST_TEXT:
             raise InvalidField(name, f"expected a string, got {describe(text)}")
-        return weigh(count(prepare(text), prepare(term)))
+        return weigh(count(split(normalize_text(text)), split(term)))
 
     return evaluate
 
