@@ -85,16 +85,18 @@ HIDDEN_SERIES = Metric(
 def render(samples: Iterable[MetricSample], labels: Mapping[str, str] | None = None) -> bytes:
     """Return samples in the text format of Prometheus.
 
-    Samples whose labels are equal, as they are shown, are added. Of a metric with more than 10,000 series the first are
-    shown, and the others are counted.
+    Samples of one name may have different labels, such as those of several processes. Samples whose labels are equal,
+    as they are shown, are added. Of a metric with more than 10,000 series the first are shown, and the others counted.
 
     labels: further labels of all samples
     """
-    series: dict[Metric, dict[str, Value]] = {}
+    series: dict[str, dict[str, Value]] = {}
+    declared: dict[str, Metric] = {}
     hidden: dict[str, int] = {}
     constant = [format_label(name, value) for name, value in (labels or {}).items()]
     for metric, values, value in samples:
-        known = series.setdefault(metric, {})
+        declared.setdefault(metric.name, metric)
+        known = series.setdefault(metric.name, {})
         key = ",".join([*constant, *map(format_label, metric.labels, values)])
         if key in known:
             known[key] = known[key] + value  # type: ignore[operator]  # both are of the kind of the metric
@@ -104,8 +106,8 @@ def render(samples: Iterable[MetricSample], labels: Mapping[str, str] | None = N
             hidden[metric.name] = hidden.get(metric.name, 0) + 1
     if hidden:
         rest = {",".join([*constant, format_label("metric", name)]): count for name, count in hidden.items()}
-        series[HIDDEN_SERIES] = dict(rest)
-    lines = (line for metric, values in series.items() for line in _render_metric(metric, values))
+        declared[HIDDEN_SERIES.name], series[HIDDEN_SERIES.name] = HIDDEN_SERIES, dict(rest)
+    lines = (line for name, metric in declared.items() for line in _render_metric(metric, series[name]))
     return "".join(lines).encode()
 
 

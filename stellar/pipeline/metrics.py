@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from stellar.monitoring.metrics import FindProblem, Metric, MetricSample
 from stellar.monitoring.process import collect_process
+from stellar.pipeline.observer import PipelineObserver
 from stellar.pipeline.run import Counts
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class PipelineMetrics:
 
     counts: those of the run
     pipeline: the name of the sensors
+    observer: counts rules and errors, and measures stages
     lags: messages that are not committed yet, by topic and partition
     live: why the process should be restarted; None if it should not
     ready: why it cannot process messages now; None if it can
@@ -54,6 +56,7 @@ class PipelineMetrics:
     pipeline: str = ""
     live: FindProblem = lambda: None
     ready: FindProblem = lambda: None
+    observer: PipelineObserver = field(default_factory=PipelineObserver)
     lags: Mapping[tuple[str, int], int] = field(default_factory=dict)
     _client: ModelClient | None = None
 
@@ -66,6 +69,7 @@ class PipelineMetrics:
         """Yield all samples."""
         yield from collect_process()
         yield from collect_counts(self.pipeline, self.counts)
+        yield from self.observer.collect()
         if self._client is not None:
             from stellar.maas.metrics import collect_client  # most runs have no metrics
 

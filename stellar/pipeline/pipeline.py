@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from stellar import Expression
@@ -38,6 +38,7 @@ from stellar.util.guids import make_guid
 
 if TYPE_CHECKING:
     from stellar.maas import ModelClient, Registry
+    from stellar.pipeline.observer import StageTiming
 
 
 class MessageProcessor(Protocol):
@@ -81,6 +82,8 @@ class Pipeline:
     reports: failures of records that `pipeline(raw)` returned; the caller removes them
     is_compiled: True to run the stages as one generated function, False to call them one by one
     is_parsing: False if the records were parsed before, and have their `source.type`, `guid` and `original_string`
+    timing: measures the stages of some messages; None if no times are needed
+    is_timed: True for the form of the pipeline that measures itself
 
     `processed` is thread-safe.
     """
@@ -99,6 +102,8 @@ class Pipeline:
     reports: list[Report] = field(default_factory=list)
     is_compiled: bool = True
     is_parsing: bool = True
+    timing: StageTiming | None = None
+    is_timed: bool = False
 
     @property
     def calls_models(self) -> bool:
@@ -140,6 +145,9 @@ class Pipeline:
 
     def processed(self, raw: Raw) -> Iterator[tuple[Outcome, list[Report]]]:
         """Yield the outcome for each record in a raw message, with the failures that were reported for it."""
+        if self.timing is not None and not self.is_timed and self.timing.is_due():
+            yield from self._timed.processed(raw)
+            return
         if raw.error is not None:
             yield Rejected(raw.content, "read", raw.error), []
             return
@@ -154,7 +162,7 @@ class Pipeline:
                 if isinstance(parsed, Unreadable):
                     yield Rejected(parsed.text, "parse", parsed.error, metadata=metadata), []
                 else:
-                    yield self.process_record(parsed, raw, text, metadata)
+                    yield self._process_record(parsed, raw, text, metadata)
         except Exception as error:  # noqa: BLE001 (a message that fails must not stop the others)
             yield reject_message(content, error, metadata), []
 
@@ -168,7 +176,10 @@ class Pipeline:
         """
         from stellar.pipeline.compiled import make_processor  # not needed to check or explain a pipeline
 
-        return make_processor(self, self._find_run(), context)
+        process = make_processor(self, self._find_run(), context)
+        if self.timing is None:
+            return process
+        return self.timing.alternate(process, make_processor(self._timed, self._timed._find_run(), context))
 
     def process_record(self, record: Record, raw: Raw, text: str, metadata: Record) -> tuple[Outcome, list[Report]]:
         """Return the outcome for a parsed record, with the failures that were reported for it.
@@ -177,6 +188,10 @@ class Pipeline:
         raw, text: the raw message that contains it, and its string
         metadata: the metadata of the raw message
         """
+        is_due = self.timing is not None and self.timing.is_due()
+        return (self._timed if is_due else self)._process_record(record, raw, text, metadata)
+
+    def _process_record(self, record: Record, raw: Raw, text: str, metadata: Record) -> tuple[Outcome, list[Report]]:
         record_context = RecordContext(self.strategy.select_variables(metadata))
         before = RECORD_CONTEXT.set(record_context)
         try:
@@ -187,6 +202,14 @@ class Pipeline:
     def _find_run(self) -> RunStages:
         """Return the function that runs all stages."""
         return self._compiled if self.is_compiled else self._run_stages
+
+    @cached_property
+    def _timed(self) -> Pipeline:
+        """The same pipeline in the form that measures its stages."""
+        from stellar.pipeline.observer import MeasuredParser  # most pipelines are not measured
+
+        assert self.timing is not None
+        return replace(self, parser=MeasuredParser(self.parser, self.timing), is_timed=True)
 
     @cached_property
     def _compiled(self) -> RunStages:
@@ -200,6 +223,7 @@ class Pipeline:
             has_metadata=self.strategy.is_read and not self.strategy.is_merged,
             merge=self.strategy.merge if self.strategy.changes_records else None,
             finish_stage=None if self.error_field is None else self._add_model_failures,
+            observe=self.timing.observe if self.timing is not None and self.is_timed else None,
         )
 
     def _run_stages(self, record: Record, raw: Raw, text: str, metadata: Record) -> Outcome:

@@ -127,6 +127,9 @@ class ServiceConnector:
         """
         if missing := [error for _, member in pipeline.members for error in _find_missing_stores(member)]:
             raise ConfigErrors(missing)
+        if self._metrics is not None:
+            for _, member in pipeline.members:
+                self._metrics.observer.observe(member)
         if pipeline.calls_models:
             pipeline.use_models(*self._open_models(config))
 

@@ -142,22 +142,22 @@ def test_an_address_in_use_is_an_error_with_the_fix() -> None:
 
 
 def test_a_child_of_a_fork_does_not_hold_the_port() -> None:
-    read, write = os.pipe()
+    ours, theirs = socket.socketpair()
     server = MonitoringServer(LOOPBACK, collect)
     child = os.fork()
     if not child:
-        os.close(write)
-        os.read(read, 1)  # until the parent has ended it
+        ours.close()
+        theirs.sendall(b"!")
+        theirs.recv(1)  # until the parent has ended
         os._exit(0)
-    try:
+    theirs.close()
+    with ours:
+        assert ours.recv(1) == b"!"
         assert get(server, "/metrics")[0] == 200
         server.close()
         with MonitoringServer(server.address, collect):
             pass
-    finally:
-        os.close(read)
-        os.close(write)
-        os.waitpid(child, 0)
+    os.waitpid(child, 0)
 
 
 @pytest.mark.parametrize(

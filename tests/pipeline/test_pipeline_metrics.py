@@ -100,14 +100,23 @@ def test_a_run_shows_its_records_by_outcome(
         "filterClassName": "STELLAR",
         "parserConfig": {"filter.query": "n != 2"},
     }
-    lines = [{"n": 1, "timestamp": 1}, {"n": 2, "timestamp": 1}, "garbage", {"n": 3, "timestamp": 1}]
-    with running(*follow(write_config, tmp_path, lines, parser=parser), directory=tmp_path) as run:
+    lines = [{"n": 1, "timestamp": 1, "is_alert": True}, {"n": 2, "timestamp": 1}, "garbage", {"n": 3, "timestamp": 1}]
+    rules = [{"name": "first", "rule": "n == 1", "score": 5}, {"name": "broken", "rule": "n > 'x'", "score": 5}]
+    enrichment = {"threatIntel": {"triageConfig": {"riskLevelRules": rules, "aggregator": "MAX"}}}
+    arguments = follow(write_config, tmp_path, lines, parser=parser, enrichment=enrichment)
+    with running(*arguments, directory=tmp_path) as run:
         wait_for(lambda: run.read('stellar_pipeline_messages_total{pipeline="squid"}') == 4)
         exposed = run.get()
         assert run.get("/healthz") == run.get("/readyz") == "ok\n"
     for outcome, count in (("out", 2), ("dropped", 1), ("rejected", 1)):
         assert f'stellar_pipeline_records_total{{pipeline="squid",outcome="{outcome}"}} {count}\n' in exposed
-    assert 'stellar_pipeline_reports_total{pipeline="squid"} 0\n' in exposed
+    assert 'stellar_pipeline_reports_total{pipeline="squid"} 1\n' in exposed
+    assert 'stellar_pipeline_errors_total{sensor="squid",stage="parse"} 1\n' in exposed
+    assert 'stellar_pipeline_errors_total{sensor="squid",stage="triage"} 1\n' in exposed
+    assert 'stellar_rule_matches_total{sensor="squid",rule="first"} 1\n' in exposed
+    assert 'stellar_rule_failures_total{sensor="squid",rule="broken",component="condition"} 1\n' in exposed
+    for stage in ("parse", "transform", "filter", "validate", "enrich", "triage", "write"):
+        assert f'stellar_pipeline_stage_seconds_count{{sensor="squid",stage="{stage}"}} 1\n' in exposed
     assert "process_resident_memory_bytes " in exposed
     check_metrics(exposed.encode())
 

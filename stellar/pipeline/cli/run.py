@@ -135,6 +135,9 @@ def run(options: argparse.Namespace) -> int:
         messages.print = screen.print_message
         stack.callback(messages.reset)  # before the display ends
         errors = sinks.open(options.errors, "errors", targets.choose) if options.errors else _FailureSummary(screen)
+        if metrics is not None and options.workers == 1:  # in several processes each counts its own
+            sink = metrics.observer.measure_writes(sink, pipeline.sensor)
+            errors = metrics.observer.count_errors(errors)
         for output in sinks.search_outputs:
             output.reject = partial(reject_stored, counts, errors)
         profiles = _open_profiles(configs[0], sink, errors)

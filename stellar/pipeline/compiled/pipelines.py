@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import groupby
+from operator import itemgetter
+from time import perf_counter
 from typing import Any
 
 from stellar.pipeline.compiled.stages import (
@@ -17,12 +21,13 @@ from stellar.pipeline.records import Drop, Forward, Invalid, Raw, Record, Reject
 from stellar.pipeline.stages.enrichment import Enrich
 from stellar.pipeline.stages.fields import Assign
 from stellar.pipeline.stages.filters import Filter
-from stellar.pipeline.stages.triage import Triage
+from stellar.pipeline.stages.triage import ObservedTriage, Triage
 from stellar.pipeline.stages.validation import Validate
 from stellar.util.function_builder import FunctionBuilder, call, call_method, constant, is_none, load
 from stellar.util.guids import make_guid
 
 RunStages = Callable[[Record, Raw, str, Record], Any]
+Observe = Callable[[str, float], None]
 
 # By exact class, because a subclass may change what it inherits
 _COMPILERS: dict[type, Callable[[FunctionBuilder, Any, bool], bool]] = {
@@ -31,6 +36,7 @@ _COMPILERS: dict[type, Callable[[FunctionBuilder, Any, bool], bool]] = {
     Validate: compile_validate,
     Enrich: compile_enrich,
     Triage: compile_triage,
+    ObservedTriage: compile_triage,
 }
 
 
@@ -43,6 +49,7 @@ def compile_stages(
     has_metadata: bool,
     merge: Callable[[Record, Record], Record] | None,
     finish_stage: Callable[[Record], Record] | None,
+    observe: Observe | None = None,
 ) -> RunStages:
     """Return a function `(record, raw, text, metadata)` that runs all stages and returns the outcome.
 
@@ -53,6 +60,7 @@ def compile_stages(
     has_metadata: True if transformations see metadata as variables
     merge: adds metadata to the record, otherwise None
     finish_stage: changes the record after each stage; None if it changes none
+    observe: receives the name of each stage and its seconds; None if they are not measured
     """
     builder = FunctionBuilder("record", "raw", "text", "metadata")
     finish = None if finish_stage is None else builder.bind(finish_stage, "finish_stage")
@@ -60,19 +68,36 @@ def compile_stages(
     builder.assign("stage", constant(name))
     with builder.attempt(*_make_handlers(builder, reject)):
         if sensor is not None:
-            if merge is not None:
-                builder.assign("record", call(builder.bind(merge, "merge"), load("record"), load("metadata")))
-            builder.set_item("record", "source.type", constant(sensor))
-            for stage in transformations:
-                _compile_stage(builder, stage, has_metadata, finish)
-            _set_identity(builder)
-        for stage_name, stage in stages if finish is not None else _drop_idle(stages):
-            if stage_name != name:
-                name = stage_name
-                builder.assign("stage", constant(name))
-            _compile_stage(builder, stage, has_metadata, finish)
+            with _measured(builder, name, observe):
+                if merge is not None:
+                    builder.assign("record", call(builder.bind(merge, "merge"), load("record"), load("metadata")))
+                builder.set_item("record", "source.type", constant(sensor))
+                for stage in transformations:
+                    _compile_stage(builder, stage, has_metadata, finish)
+                _set_identity(builder)
+        for name, members in groupby(stages if finish is not None else _drop_idle(stages), itemgetter(0)):
+            builder.assign("stage", constant(name))
+            with _measured(builder, name, observe):
+                for _, stage in members:
+                    _compile_stage(builder, stage, has_metadata, finish)
     builder.return_value(load("record"))
     return builder.link("run_stages")
+
+
+@contextmanager
+def _measured(builder: FunctionBuilder, name: str, observe: Observe | None) -> Iterator[None]:
+    """Measure the time of the statements added within the context, however they end."""
+    if observe is None:
+        yield
+        return
+    clock = builder.bind(perf_counter, "clock")
+    began = builder.assign_new("began", call(clock))
+    with builder.block() as body:
+        yield
+    with builder.block() as finished:
+        seconds = ast.BinOp(call(clock), ast.Sub(), load(began))
+        builder.evaluate(call(builder.bind(observe, "observe"), constant(name), seconds))
+    builder.add(ast.Try(body, [], [], finished))
 
 
 def _drop_idle(stages: tuple[tuple[str, Stage], ...]) -> Iterator[tuple[str, Stage]]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from stellar import Expression
 from stellar.language.context import Context
@@ -308,6 +309,41 @@ class Triage:
             result[score_text] = rule.score_text
             result[reason_field] = reason
         return result
+
+
+class RuleObserver(Protocol):
+    """Counts the rules of a sensor that fail."""
+
+    @property
+    def lock(self) -> AbstractContextManager[Any]:
+        """The lock that is held while matches are counted."""
+
+    def count_failure(self, sensor: str, rule: TriageRule, component: str) -> None:
+        """Count the failure of a rule in one of its components."""
+
+
+@dataclass(frozen=True)
+class ObservedTriage(Triage):
+    """A triage whose rules are counted.
+
+    matches: the number of matches of each rule, a list of one integer, by the `id` of the rule
+    """
+
+    observer: RuleObserver
+    sensor: str
+    matches: Mapping[int, list[int]]
+
+    def make_fields(self, matches: list[RuleMatch]) -> Record:
+        """Return the fields of an alert, and count its rules."""
+        counts = self.matches
+        with self.observer.lock:
+            for match in matches:
+                counts[id(match[0])][0] += 1
+        return super().make_fields(matches)
+
+    def _report_failure(self, rule: TriageRule, component: str, error: Exception, record: Record) -> None:
+        self.observer.count_failure(self.sensor, rule, component)
+        super()._report_failure(rule, component, error, record)
 
 
 @lru_cache(maxsize=1000)

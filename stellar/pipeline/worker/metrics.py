@@ -6,6 +6,7 @@ import argparse
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stellar.monitoring.metrics import MetricSample
@@ -38,9 +39,12 @@ class WorkerMetrics(PipelineMetrics):
 
             respond_in_thread(connection, self.collect, self.find_live_problem, self.find_ready_problem)
 
-    def show(self, pipeline: str, loop: WorkerLoop) -> None:
-        """Show the loop of the worker, which begins now."""
-        self.pipeline, self.counts, self._loop = pipeline, loop.counts, loop
+    def show(self, pipeline: str, loop: WorkerLoop) -> WorkerLoop:
+        """Show the loop of the worker, which begins now; return the same loop with targets that are observed."""
+        self.pipeline, self.counts = pipeline, loop.counts
+        errors = loop.targets.observe_errors(self.observer.count_errors)
+        self._loop = replace(loop, sink=self.observer.measure_writes(loop.sink, pipeline), errors=errors)
+        return self._loop
 
     def collect(self) -> Iterator[MetricSample]:
         """Yield all samples."""

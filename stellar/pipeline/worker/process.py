@@ -73,7 +73,7 @@ def run_worker(
         )
         loop = open_loop(stop)
         if metrics is not None:
-            metrics.show(pipeline.sensor, loop)
+            loop = metrics.show(pipeline.sensor, loop)
         try:
             loop.process(options.in_flight)
         finally:

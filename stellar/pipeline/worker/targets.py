@@ -113,6 +113,13 @@ class Targets:
         self._errors = write
         return write
 
+    def observe_errors(self, observe: Callable[[Sink], Sink]) -> Sink:
+        """Replace the sink for error documents by one that observes them, and return it."""
+        if self._errors is None:
+            raise RuntimeError("no sink for error documents; call open_errors first")
+        self._errors = observe(self._errors)
+        return self._errors
+
     @property
     def writer(self) -> TopicWriter:
         if self._writer is None:

@@ -76,6 +76,8 @@ def test_a_worker_shows_its_records_and_its_lag(
         'pipeline="s",outcome="rejected"': 1,
     }
     assert worker.read("stellar_pipeline_records_total") == counts
+    assert worker.read("stellar_pipeline_errors_total") == {'sensor="s",stage="parse"': 1}
+    assert worker.read("stellar_pipeline_stage_seconds_count")['sensor="s",stage="write"'] == 7
     assert worker.get("/readyz") == worker.get("/healthz") == (200, "ok\n")
     check_metrics(worker.get()[1].encode())
     worker.worker.stop()
