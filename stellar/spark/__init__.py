@@ -5,7 +5,7 @@
     pipeline = stellar.spark.read_pipeline("config", "squid")
     documents, errors = stellar.spark.transform(spark.read.text("access.log"), pipeline)
 
-shipping      a pipeline as it is sent to executors: the text of its configuration, and settings
+shipping      a pipeline as it is sent to executors: the JSON of its configuration, and settings
 executor      in the Python processes of executors: lines in, documents and errors out, in batches of Arrow
 pipelines     data frames of lines to data frames of documents and errors, with counts
 evaluation    in the processes of executors: rows in, values and errors of expressions out

@@ -1,4 +1,4 @@
-"""What the Python processes of executors do for expressions: rows in, typed values and errors out."""
+"""Expressions in the Python processes of executors: rows in, typed values and errors out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the Python processes of executors do: lines in, documents and errors out, in batches of Arrow.
+"""Pipelines in the Python processes of executors: lines in, documents and errors out, in batches of Arrow.
 
     task ─► slices of lines ─► pipeline ─► a row for each slice: counts, outcomes
                                   ▲
@@ -91,7 +91,7 @@ class _Opened:
 
 
 class _OpenedPipelines:
-    """The pipelines of this process, by what was shipped. Spark uses a process for many tasks, one after the other."""
+    """The pipelines of this process, by their JSON. Spark uses a process for many tasks, one after the other."""
 
     def __init__(self) -> None:
         self._opened: OrderedDict[str, _Opened] = OrderedDict()

@@ -1,4 +1,4 @@
-"""A pipeline as it is sent to executors: the text of its configuration, and settings.
+"""A pipeline as it is sent to executors: the JSON of its configuration, and settings.
 
 Compiled code is not sent, as it would have to be unpickled, and would depend on the versions of both sides. Each Python
 process of an executor compiles the configuration once.

@@ -1,7 +1,7 @@
 """Functions that Spark sends to executors.
 
 They are sent by value, and refer to nothing of this package: so they can explain that it is missing, and all that is
-unpickled is a few lines. What they do is text, which the modules that they import read.
+unpickled is a few lines. The modules that they import read JSON, which is sent with them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ def make_task(module: str, function: str, shipped: str) -> Task:
     """Return a function of batches of Arrow.
 
     module: the module that an executor imports
-    function: its function of the shipped text and of the batches
+    function: its function of the shipped JSON and of the batches
     """
     load = _make_loader(module, function)
 
@@ -30,7 +30,7 @@ def make_function(module: str, function: str, shipped: str) -> Callable[..., Any
     """Return a function of the values of a row.
 
     module: the module that an executor imports
-    function: its function of the shipped text and of a tuple of values
+    function: its function of the shipped JSON and of a tuple of values
     """
     load = _make_loader(module, function)
 

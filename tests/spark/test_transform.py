@@ -1,18 +1,22 @@
-"""Pipelines on data frames of Spark: bad input, what is shipped to executors, models, groups of sensors."""
+"""Pipelines on data frames of Spark: bad input, shipping, models, groups of sensors."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from stellar.language.errors import ConfigError
+from stellar.maas import FileRegistry, Model, ServiceInstance
+from stellar.maas.schema import Endpoint
 from stellar.pipeline.config.locations import ConfigErrors
 
 pytest.importorskip("pyspark")
@@ -35,7 +39,7 @@ def read(frame: DataFrame) -> list[dict[str, Any]]:
     return [json.loads(row.value) for row in frame.collect()]
 
 
-# -- What is shipped --------------------------------------------------------------------------------------------------
+# -- Shipping --------------------------------------------------------------------------------------------------
 
 
 def test_a_shipped_pipeline_is_the_text_of_what_its_sensors_use(configure: Configure) -> None:
@@ -270,7 +274,7 @@ def test_a_stream_has_no_counts_of_a_batch(spark: SparkSession, configure: Confi
         transformed.read_counts()
 
 
-def test_what_is_shipped_is_text_and_no_code(configure: Configure) -> None:
+def test_a_shipped_pipeline_is_json_and_no_code(configure: Configure) -> None:
     from pyspark import cloudpickle
 
     from stellar.spark.tasks import make_task
@@ -280,3 +284,52 @@ def test_what_is_shipped_is_text_and_no_code(configure: Configure) -> None:
     pickled = cloudpickle.dumps(make_task("stellar.spark.executor", "run_task", text))
     assert b"ShippedPipeline" not in pickled
     assert b"JSONMap" not in pickled  # it is in base64
+
+
+class _Model(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        fails = "fails" in self.path
+        body = b"" if fails else json.dumps({"is_malicious": "evil" in self.path}).encode()
+        self.send_response(500 if fails else 200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Print nothing."""
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Iterator[Path]:
+    """A registry with a model."""
+    (tmp_path / "models").mkdir()
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Model) as server, FileRegistry(tmp_path / "models") as registry:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        registry.register(ServiceInstance.of(Model("dga", "1.0"), "one", Endpoint(url=url)))
+        yield tmp_path / "models"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.engine
+def test_executors_call_models_and_report_their_failures(
+    spark: SparkSession, configure: Configure, models: Path
+) -> None:
+    call = "MAP_GET('is_malicious', MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga'), {'host': host}))"
+    enrichment = {"enrichment": {"fieldMap": {"stellar": {"config": {"m": call}}}}}
+    pipeline = read_pipeline(
+        configure({"parsers/s.json": JSON_MAP, "enrichments/s.json": enrichment}), "s", registry=models
+    )
+    hosts = [("good.com", "evil.com", "fails.com")[n % 3] for n in range(600)]
+    transformed = transform(make_frame(spark, *({"host": host} for host in hosts)), pipeline)
+    transformed.outcomes.persist()
+    expected = {"good.com": False, "evil.com": True, "fails.com": None}
+    assert [record.get("m") for record in read(transformed.documents)] == [expected[host] for host in hosts]
+    assert [error["stage"] for error in read(transformed.errors)] == ["model"] * 200
+    assert transformed.read_counts().reports == 200
+    transformed.outcomes.unpersist()
