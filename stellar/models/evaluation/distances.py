@@ -36,7 +36,7 @@ def compile_compare(field: ComparedField, measure: Measure) -> Compare:
         case "gaussSim":
             if not field.similarity_scale:
                 raise InvalidModel(f"field {field.field!r} needs similarityScale for gaussSim", measure.origin)
-            factor = -math.log(2) / field.similarity_scale**2
+            factor = -math.log(2) / field.similarity_scale / field.similarity_scale
             return lambda one, other: math.exp(factor * (one - other) ** 2)
         case "delta":
             return lambda one, other: 0.0 if one == other else 1.0

@@ -30,6 +30,7 @@ from stellar.models.values import Conversion, describe, find_conversion, to_doub
 from stellar.util.suggestions import suggest_name
 
 FUNCTIONS = {**arithmetic.FUNCTIONS, **strings.FUNCTIONS}
+MOST_CALLS = 10_000  # by a function of a document
 # Functions with rules of their own for arguments
 SPECIAL = ("if", "isValid", "isNotValid")
 
@@ -335,8 +336,18 @@ def compile_function(name: str, table: FunctionTable, origin: Origin) -> Callabl
         raise InvalidModel(f"function {name!r:.80} calls itself", origin)
     table.open.add(name)
     function = table.compiled[name] = _compile_body(table.forms[name], table)
+    table.costs[name] = cost = find_cost(table.forms[name].expression, table)
+    if cost > MOST_CALLS:
+        raise InvalidModel(f"function {name!r:.80} needs more than {MOST_CALLS} calls of functions", origin)
     table.open.discard(name)
     return function
+
+
+def find_cost(form: ExpressionForm, table: FunctionTable) -> int:
+    """Return the number of calls that an expression needs, with those of the document's functions."""
+    if not isinstance(form, Apply):
+        return 0
+    return 1 + table.costs.get(form.function, 0) + sum(find_cost(argument, table) for argument in form.arguments)
 
 
 def _compile_body(form: FunctionForm, table: FunctionTable) -> Callable[..., Any]:

@@ -71,6 +71,7 @@ class FunctionTable:
     def __init__(self, forms: Iterable[FunctionForm]) -> None:
         self.forms = {form.name: form for form in forms}
         self.compiled: dict[str, Callable[..., Any]] = {}
+        self.costs: dict[str, int] = {}
         self.open: set[str] = set()
 
 

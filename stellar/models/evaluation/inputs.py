@@ -129,11 +129,16 @@ class Treatment:
         return self._convert(field.low if is_low else field.high)
 
 
-def compile_input(data: DataField, field: MiningField) -> ScopeField:
-    """Return the field of a scope that reads a value of the record."""
+def compile_input(data: DataField, field: MiningField, *, is_list: bool = False) -> ScopeField:
+    """Return the field of a scope that reads a value of the record.
+
+    is_list: the value may be a list
+    """
     kind = FieldType(field.operation or data.type.operation, data.type.data, data.type.order)
     treatment = Treatment(field, kind)
     prepare = compile_preparation(data, treatment)
+    if is_list:
+        prepare = _prepare_each(prepare)
     name = data.name
 
     def resolve(frame: Frame) -> Any:
@@ -151,9 +156,7 @@ def compile_preparation(data: DataField, treatment: Treatment) -> Callable[[Any]
     def prepare(raw: Any) -> Any:
         if raw is None:
             return treatment.replace_missing()
-        if raw.__class__ in _COLLECTIONS:
-            return [prepare(item) for item in raw]
-        if missing and raw in missing:
+        if missing and raw.__class__ is str and raw in missing:
             return treatment.replace_missing()
         try:
             value = convert(raw)
@@ -168,7 +171,8 @@ def compile_preparation(data: DataField, treatment: Treatment) -> Callable[[Any]
     return prepare
 
 
-_COLLECTIONS = (list, tuple)
+def _prepare_each(prepare: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda raw: [prepare(item) for item in raw] if isinstance(raw, list | tuple) else prepare(raw)
 
 
 def compile_inner_input(outer: ScopeField, field: MiningField) -> ScopeField:

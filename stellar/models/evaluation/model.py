@@ -24,6 +24,7 @@ from stellar.models.evaluation.targets import find_targets
 from stellar.models.evaluation.trees import compile_tree
 from stellar.models.evaluation.vector_machines import compile_vector_machine
 from stellar.models.forms import bodies
+from stellar.models.forms.expressions import Aggregate
 from stellar.models.forms.fields import DataField, FieldType, MiningField
 from stellar.models.forms.model import ModelDocument, ModelForm
 from stellar.util.suggestions import suggest_name
@@ -125,6 +126,18 @@ _COMPILERS: dict[type, Callable[[Any], BodyEvaluation]] = {
 }
 
 
+def find_lists(document: ModelDocument) -> set[str]:
+    """Return the fields whose values may be lists: items of associations, and fields that are aggregated."""
+    lists = {
+        field.expression.field
+        for field in (*document.derived, *document.model.derived)
+        if isinstance(field.expression, Aggregate)
+    }
+    if isinstance(document.model.body, bodies.AssociationForm):
+        lists |= {field.name for field in document.model.fields if field.usage == "active"}
+    return lists
+
+
 def compile_document(document: ModelDocument) -> ModelEvaluation:
     """Return the evaluation of a document.
 
@@ -132,9 +145,10 @@ def compile_document(document: ModelDocument) -> ModelEvaluation:
     """
     data = {field.name: field for field in document.fields}
     scope = FieldScope(FunctionTable(document.functions))
+    lists = find_lists(document)
     for field in document.model.fields:
         if field.name not in data:
             raise InvalidModel(f"unknown field {field.name!r:.80}; {suggest_name(field.name, data)}", field.origin)
-        scope.declare(field.name, compile_input(data[field.name], field))
+        scope.declare(field.name, compile_input(data[field.name], field, is_list=field.name in lists))
     scope.derive(document.derived, compile_derived(scope))
     return ModelEvaluation(document.model, scope, data)

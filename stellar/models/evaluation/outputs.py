@@ -148,7 +148,7 @@ def _read_affinity(form: OutputField, category: Any) -> Feature:
             raise NotScored(f"output {name!r}: the model has no affinities")
         if category is not None:
             return affinities.get(category)
-        return affinities.get(entities[rank - 1] or "") if rank <= len(entities) else None
+        return affinities.get(entities[rank - 1] or "") if 1 <= rank <= len(entities) else None
 
     return read
 
@@ -172,7 +172,7 @@ def _read_reason(form: OutputField, category: Any) -> Feature:
     def read(prediction: Prediction) -> Any:
         if prediction.reasons is None:
             raise NotScored(f"output {name!r}: the model has no reason codes")
-        return prediction.reasons[rank - 1] if rank <= len(prediction.reasons) else None
+        return prediction.reasons[rank - 1] if 1 <= rank <= len(prediction.reasons) else None
 
     return read
 

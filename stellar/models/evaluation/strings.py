@@ -14,12 +14,19 @@ from stellar.models.evaluation.arithmetic import check_present, to_number
 from stellar.models.values import describe, to_date, to_datetime, to_integer, to_string, to_time
 
 Function = Callable[..., Any]
+LONGEST_STRING = 100_000  # characters
 
 
 def _string(value: Any, name: str) -> str:
     if isinstance(value, date | time):
         raise NotScored(f"function {name!r} expects a string, got the date {describe(value)}")
     return to_string(value)
+
+
+def _check_length(string: str, name: str) -> str:
+    if len(string) > LONGEST_STRING:
+        raise NotScored(f"function {name!r} returned a string of more than {LONGEST_STRING} characters")
+    return string
 
 
 def _uppercase(value: Any) -> str:
@@ -51,7 +58,7 @@ def _substring(value: Any, start: Any, length: Any) -> str:
 
 
 def _concatenate(*values: Any) -> str:
-    return "".join(_string(value, "concat") for value in values if value is not None)
+    return _check_length("".join(_string(value, "concat") for value in values if value is not None), "concat")
 
 
 # -- Regular expressions ----------------------------------------------------------------------------------------------
@@ -80,7 +87,8 @@ def _expand(template: str) -> Callable[[Any], str]:
 def _replace(value: Any, pattern: Any, replacement: Any) -> str:
     check_present("replace", (value, pattern, replacement))
     string = _string(value, "replace")
-    return compile_replacer(_string(pattern, "replace"))(_expand(_string(replacement, "replace")), string)
+    replace = compile_replacer(_string(pattern, "replace"))
+    return _check_length(replace(_expand(_string(replacement, "replace")), string), "replace")
 
 
 def _matches(value: Any, pattern: Any) -> bool:

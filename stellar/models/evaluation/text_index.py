@@ -15,7 +15,8 @@ from stellar.models.forms.expressions import NormalizationRows, TextIndex
 from stellar.models.values import describe
 
 MOST_ROUNDS = 100  # of a recursive normalization
-LONGEST_TEXT = 1_000_000  # characters
+LONGEST_TEXT = 100_000  # characters
+LONGEST_TOKEN = 100  # of characters that are compared one by one
 
 
 def _compile(pattern: str, origin: Origin) -> Any:
@@ -127,7 +128,8 @@ def count_hits(text: list[str], term: list[str], most: int, is_best: bool) -> in
         return 0
     for start in range(len(text) - len(term) + 1):
         distance = 0
-        for one, other in zip(text[start:], term, strict=False):
+        for index, other in enumerate(term, start):
+            one = text[index]
             distance += 0 if one == other else find_distance(one, other, most - distance) if most else 1
             if distance > most:
                 break
@@ -140,8 +142,8 @@ def count_hits(text: list[str], term: list[str], most: int, is_best: bool) -> in
 
 def find_distance(one: str, other: str, most: int) -> int:
     """Return the Levenshtein distance of two strings, or a number above the bound."""
-    if abs(len(one) - len(other)) > most:
-        return most + 1
+    if abs(len(one) - len(other)) > most or len(one) > LONGEST_TOKEN:
+        return 0 if one == other else most + 1
     row = list(range(len(other) + 1))
     for index, letter in enumerate(one, 1):
         above, row[0] = row[0], index

@@ -83,6 +83,11 @@ def choice(element: Element, name: str, choices: Iterable[str], default: str | N
     return value
 
 
+def optional_choice(element: Element, name: str, choices: Iterable[str]) -> str | None:
+    """Return an attribute that has one of some values, or None."""
+    return choice(element, name, choices) if name in element.attributes else None
+
+
 def data_type(element: Element, name: str = "dataType") -> str | None:
     """Return the data type of an element, or None if the attribute is missing."""
     if (value := element.attributes.get(name)) is not None and find_conversion(value) is None:
@@ -115,14 +120,17 @@ def _check_count(element: Element, items: list[str]) -> list[str]:
 MOST_COLUMNS = 100_000  # of a sparse array, which is stored as a dense one
 
 
-def read_numbers(element: Element) -> tuple[float, ...]:
-    """Return the numbers of an Array or a sparse array."""
+def read_numbers(element: Element, longest: int = MOST_COLUMNS) -> tuple[float, ...]:
+    """Return the numbers of an Array or a sparse array.
+
+    longest: largest number of them; a sparse array of more is refused before memory is taken
+    """
     if not element.name.endswith("SparseArray"):
         return tuple(parse_text(element, item) for item in read_array(element))
     indices, entries = _read_sparse(element)
     count = integer(element, "n", max(indices, default=0))
-    if not 0 <= count <= MOST_COLUMNS:
-        raise InvalidModel(f"invalid n {count}: expected 0–{MOST_COLUMNS}", element.origin)
+    if not 0 <= count <= longest:
+        raise InvalidModel(f"invalid n {count}: expected 0–{longest}", element.origin)
     numbers = [number(element, "defaultValue", 0.0)] * count
     for index, entry in zip(indices, entries, strict=True):
         if not 1 <= index <= count:

@@ -71,7 +71,7 @@ def read_clustering(element: Element) -> ClusteringForm:
     """Return the clusters of a ClusteringModel."""
     choice(element, "modelClass", ("centerBased",))
     fields = tuple(_read_compared(child) for child in element.find_all("ClusteringField"))
-    clusters = tuple(_read_cluster(child) for child in element.find_all("Cluster"))
+    clusters = tuple(_read_cluster(child, len(fields)) for child in element.find_all("Cluster"))
     centers = sum(field.is_center_field for field in fields)
     for child, cluster in zip(element.find_all("Cluster"), clusters, strict=True):
         if len(cluster.center) != centers:
@@ -80,15 +80,15 @@ def read_clustering(element: Element) -> ClusteringForm:
             )
     weights = None
     if (missing := element.find("MissingValueWeights")) is not None:
-        weights = read_numbers(find_array(missing))
+        weights = read_numbers(find_array(missing), len(fields))
         if len(weights) != len(fields):
             raise InvalidModel(f"expected {len(fields)} weights, got {len(weights)}", missing.origin)
     return ClusteringForm(read_measure(element), fields, weights, clusters, element.origin)
 
 
-def _read_cluster(element: Element) -> ClusterCenter:
+def _read_cluster(element: Element, length: int) -> ClusterCenter:
     return ClusterCenter(
-        element.attributes.get("id"), element.attributes.get("name"), read_numbers(find_array(element))
+        element.attributes.get("id"), element.attributes.get("name"), read_numbers(find_array(element), length)
     )
 
 

@@ -17,7 +17,16 @@ from stellar.models.forms.fields import (
     TargetForm,
     TargetValue,
 )
-from stellar.models.pmml.attributes import boolean, choice, data_type, integer, number, optional_number, required
+from stellar.models.pmml.attributes import (
+    boolean,
+    choice,
+    data_type,
+    integer,
+    number,
+    optional_choice,
+    optional_number,
+    required,
+)
 from stellar.models.pmml.expressions import find_expression, read_expression
 from stellar.models.pmml.intervals import read_range
 from stellar.models.pmml.xml import Element
@@ -105,7 +114,7 @@ def read_mining_field(element: Element) -> MiningField:
     return MiningField(
         name=required(element, "name"),
         usage=choice(element, "usageType", USAGES, "active"),
-        operation=element.attributes.get("optype") and choice(element, "optype", OPERATIONS),
+        operation=optional_choice(element, "optype", OPERATIONS),
         outliers=outliers,
         low=low,
         high=high,
@@ -129,7 +138,6 @@ def read_target(element: Element) -> TargetForm:
         )
         for value in element.find_all("TargetValue")
     )
-    rounding = element.attributes.get("castInteger")
     return TargetForm(
         field=element.attributes.get("field"),
         values=values,
@@ -137,7 +145,7 @@ def read_target(element: Element) -> TargetForm:
         high=optional_number(element, "max"),
         factor=number(element, "rescaleFactor", 1.0),
         constant=number(element, "rescaleConstant", 0.0),
-        rounding=rounding and choice(element, "castInteger", ("round", "ceiling", "floor")),
+        rounding=optional_choice(element, "castInteger", ("round", "ceiling", "floor")),
         origin=element.origin,
     )
 

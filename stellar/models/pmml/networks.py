@@ -157,7 +157,7 @@ def _read_entries(element: Element) -> Iterator[VectorEntry]:
 
 def _read_vector(element: Element, length: int) -> tuple[float, ...]:
     array = find_array(element)
-    numbers = read_numbers(array)
+    numbers = read_numbers(array, length)
     if len(numbers) < length and array.name != "Array":
         numbers += (0.0,) * (length - len(numbers))
     if len(numbers) != length:

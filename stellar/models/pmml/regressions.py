@@ -19,6 +19,7 @@ from stellar.models.pmml.attributes import (
     choice,
     find_required,
     number,
+    optional_choice,
     optional_number,
     parse_text,
     read_array,
@@ -73,16 +74,12 @@ def _read_terms(element: Element) -> Iterator[Term]:
 def read_general_regression(element: Element) -> GeneralRegressionForm:
     """Return the parameters of a GeneralRegressionModel."""
     kind = choice(element, "modelType", KINDS)
-    link = element.attributes.get("linkFunction")
-    cumulative = element.attributes.get("cumulativeLinkFunction", element.attributes.get("cumulativeLink"))
-    if "cumulativeLink" in element.attributes:
-        choice(element, "cumulativeLink", CUMULATIVE_LINKS)
     if "startTimeVariable" in element.attributes:
         raise InvalidModel("startTimeVariable is not supported", element.origin)
     return GeneralRegressionForm(
         kind=kind,
-        link=link and choice(element, "linkFunction", LINKS),
-        cumulative_link=cumulative,
+        link=optional_choice(element, "linkFunction", LINKS),
+        cumulative_link=optional_choice(element, "cumulativeLink", CUMULATIVE_LINKS),
         distribution=element.attributes.get("distribution"),
         link_parameter=optional_number(element, "linkParameter"),
         distribution_parameter=optional_number(element, "distParameter"),

@@ -83,6 +83,10 @@ class _TreeReader:
         except expat.ExpatError as error:
             reason = expat.errors.messages[error.code]
             raise self._refuse(f"invalid XML: {reason}; export the model again", error.lineno) from None
+        except (LookupError, ValueError) as error:
+            if isinstance(error, InvalidModel):
+                raise
+            raise self._refuse(f"invalid XML: {error}; export the model as UTF-8") from None
         return self._root.children[0]
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
