@@ -20,6 +20,18 @@ class Origin:
         return f"line {self.line}: <{self.element}>"
 
 
+@dataclass(frozen=True, slots=True)
+class KeyOrigin(Origin):
+    """The key of a model file, for formats other than XML.
+
+    element: the key, or its path in a JSON document
+    line: its line; 0 in files that have none
+    """
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.element}" if self.line else self.element
+
+
 class InvalidModel(ValueError):
     """A document that is invalid as a model, or has an element that is not supported.
 

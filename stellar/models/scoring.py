@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from stellar.models.boosters.json_document import JsonLimits
+from stellar.models.boosters.xgboost import read_xgboost_document
 from stellar.models.errors import InvalidModel, NotScored
 from stellar.models.evaluation.model import compile_document
 from stellar.models.evaluation.predictions import Scores
@@ -98,3 +100,18 @@ def load_pmml(path: Path, limits: XmlLimits | None = None) -> ScoringModel:
     limits = limits or XmlLimits()
     with path.open("rb") as file:
         return read_pmml(file.read(limits.size + 1), limits)
+
+
+def read_xgboost(data: bytes, limits: JsonLimits | None = None) -> ScoringModel:
+    """Return the model of a JSON or UBJSON file of XGBoost.
+
+    Raise InvalidModel, with the path or byte, if it cannot be scored.
+    """
+    return ScoringModel(read_xgboost_document(data, limits))
+
+
+def load_xgboost(path: Path, limits: JsonLimits | None = None) -> ScoringModel:
+    """Return the model of a file of XGBoost."""
+    limits = limits or JsonLimits()
+    with path.open("rb") as file:
+        return read_xgboost(file.read(limits.size + 1), limits)

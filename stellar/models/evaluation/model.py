@@ -7,6 +7,7 @@ from typing import Any
 
 from stellar.models.errors import InvalidModel
 from stellar.models.evaluation.bayes import compile_bayes
+from stellar.models.evaluation.boosting import compile_booster
 from stellar.models.evaluation.distances import compile_clustering, compile_nearest
 from stellar.models.evaluation.ensembles import compile_anomaly, compile_ensemble
 from stellar.models.evaluation.expressions import compile_derived
@@ -24,6 +25,7 @@ from stellar.models.evaluation.targets import find_targets
 from stellar.models.evaluation.trees import compile_tree
 from stellar.models.evaluation.vector_machines import compile_vector_machine
 from stellar.models.forms import bodies
+from stellar.models.forms.boosting import BoosterForm
 from stellar.models.forms.expressions import Aggregate
 from stellar.models.forms.fields import DataField, FieldType, MiningField
 from stellar.models.forms.model import ModelDocument, ModelForm
@@ -109,6 +111,7 @@ _COMPILERS: dict[type, Callable[[Any], BodyEvaluation]] = {
         own.form.body, own.find_association_field(), own.targets[0].name
     ),
     bodies.BayesForm: lambda own: compile_bayes(own.form.body, own.form, own.targets[0], own.scope),
+    BoosterForm: lambda own: compile_booster(own.form.body, own.targets[0], own.scope),
     bodies.ClusteringForm: lambda own: compile_clustering(own.form.body, own.targets[0], own.scope),
     bodies.EnsembleForm: lambda own: compile_ensemble(
         own.form.body, own.form, own.targets[0], own.scope, own.compile_inner

@@ -20,6 +20,7 @@ from stellar.models.forms.bodies import (
     TreeForm,
     VectorMachineForm,
 )
+from stellar.models.forms.boosting import BoosterForm
 
 if TYPE_CHECKING:
     from stellar.models.errors import Origin
@@ -29,6 +30,7 @@ Body: TypeAlias = (
     AnomalyForm
     | AssociationForm
     | BayesForm
+    | BoosterForm
     | ClusteringForm
     | EnsembleForm
     | GeneralRegressionForm

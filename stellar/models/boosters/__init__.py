@@ -1,0 +1,1 @@
+"""Readers of the model files of XGBoost and LightGBM."""
