@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from stellar.pipeline.connectors.compression import ByteStream, open_content
+from stellar.pipeline.connectors.sources import is_pipe
 from stellar.util.optional_imports import import_optional
 
 STANDARD_INPUT = "-"
@@ -101,7 +102,7 @@ def expand_inputs(names: Iterable[str]) -> list[str]:
 
 
 def _expand(name: str) -> list[str]:
-    if name == STANDARD_INPUT or "://" in name:
+    if name == STANDARD_INPUT or "://" in name or is_pipe(name):
         return [name]
     if Path(name).is_dir():
         found = sorted(str(path) for path in Path(name).rglob("*") if path.is_file())

@@ -340,6 +340,16 @@ def test_standard_input_is_the_default(loader: Loader, monkeypatch: pytest.Monke
     assert len(loader.rows()) == 2
 
 
+def test_a_named_pipe_is_read_once(loader: Loader, tmp_path: Path) -> None:
+    loader.write("extractor.json", csv())
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["sh", "-c", 'printf "a,1\nb,2\n" > "$0"', str(pipe)]) as writer:
+        assert loader.load(str(pipe)) == 0
+        assert writer.wait(60) == 0
+    assert len(loader.rows()) == 2
+
+
 @pytest.fixture
 def web_server(tmp_path: Path) -> Iterator[str]:
     class Handler(http.server.BaseHTTPRequestHandler):

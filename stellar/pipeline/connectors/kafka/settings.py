@@ -127,7 +127,7 @@ def translate(properties: Mapping[str, Any], *, reserved: frozenset[str] = RESER
         if (replacement := _REPLACEMENTS.get(name)) is not None:
             raise ValueError(f"{name} is a property of Kafka's Java client; set {replacement} instead")
         if name in reserved:
-            log.warning("the property %s is ignored: a worker sets it itself, to lose no records", name)
+            log.warning("the property %s is ignored: it is set so that no record is lost", name)
         elif name in _IGNORED:
             log.debug("the property %s of Kafka's Java client has no effect", name)
         elif value is not None:
