@@ -27,6 +27,7 @@ from benchmarks.report import GroupResult, findings
 from benchmarks.results import describe_run, write_results
 from benchmarks.rule_sets import rule_sets
 from benchmarks.startup import startup
+from benchmarks.topics import topics
 from benchmarks.workers import workers
 
 Peers = dict[str, Compile | None]
@@ -41,6 +42,7 @@ GROUPS: dict[str, tuple[Callable[[Peers, float], GroupResult], float, float]] = 
     "pipeline": (pipeline, 1.5, 0.3),
     "rulesets": (rule_sets, 0.4, 0.08),
     "workers": (lambda peers, rounds: workers(peers, int(rounds)), 5, 2),
+    "topics": (lambda peers, rounds: topics(peers, int(rounds)), 3, 1),
     "columns": (columns, 2, 0.5),
     "models": (models, 2, 1),
     "registry": (lambda peers, changes: registry(peers, int(changes)), 200, 50),

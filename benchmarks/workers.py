@@ -30,7 +30,7 @@ def workers(peers: dict[str, Compile | None], rounds: int) -> GroupResult:
         folder = Path(directory)
         (folder / "empty.log").write_bytes(b"")
         (folder / "access.log").write_bytes((b"\n".join(lines) + b"\n") * REPEATS)
-        times = {count: _measure(folder, count, rounds) for count in WORKERS}
+        times = {count: measure_run(folder, count, rounds) for count in WORKERS}
     total = len(lines) * REPEATS
     table = Table(
         f"{total:,} lines of a proxy log: time of a line, without start-up",
@@ -40,7 +40,7 @@ def workers(peers: dict[str, Compile | None], rounds: int) -> GroupResult:
     return GroupResult([table], [Finding(CPU, times[2].cpu / times[1].cpu)])
 
 
-def _measure(folder: Path, count: int, rounds: int) -> Process:
+def measure_run(folder: Path, count: int, rounds: int) -> Process:
     """Return the least times of several runs, less those with an empty file."""
     runs = [(_run(folder, "access.log", count), _run(folder, "empty.log", count)) for _ in range(rounds)]
     whole, start = (Process(*map(min, zip(*each, strict=True))) for each in zip(*runs, strict=True))

@@ -86,4 +86,4 @@ def make_loader(options: argparse.Namespace) -> WorkerLoader:
     names = tuple(name.strip() for name in options.sensor.split(","))
     if options.input is not None and len(names) > 1:
         raise OptionError("--input is the topic of one sensor; select one, or set the sensorTopic of each")
-    return WorkerLoader(phase, names, find_topic(options.output or ""))
+    return WorkerLoader(phase, names, options.input, find_topic(options.output or ""))

@@ -99,6 +99,7 @@ class WorkerLoader:
     """Loads what a worker runs from configurations, again after each change.
 
     names: sensors, and groups of `parser.groups`, for the phases ALL and PARSE
+    input: the topic of the sensor, instead of that of the configuration
     output: the topic of parsed records, instead of that of the configuration
     directory: the directory in which pattern files are searched first
     writer: the name of the writer in `indexing/<sensor>.json`, for INDEX
@@ -107,6 +108,7 @@ class WorkerLoader:
 
     phase: WorkerPhase
     names: Sequence[str] = ()
+    input: str | None = None
     output: str | None = None
     directory: Path | None = None
     writer: str = FILE_WRITER
@@ -127,7 +129,8 @@ class WorkerLoader:
         sensors = expand_groups(self.names, {group.name: group.sensors for group in parser_groups})
         configs = [load_stored(store, sensor, problems, self.directory) for sensor in sensors]
         phase = Phase.PARSE if self.phase is WorkerPhase.PARSE else Phase.ALL
-        group = build_group(configs, problems=problems, phase=phase, has_topics=True, output=self.output)
+        routed = configs if self.input is None else [_with_topic(config, self.input) for config in configs]
+        group = build_group(routed, problems=problems, phase=phase, has_topics=True, output=self.output)
         return configs, group if self.ids is None else IdentifyingGroup(group, self.ids)
 
     def _build_enrichment(
@@ -176,6 +179,11 @@ class WorkerLoader:
             {config.sensor: TOPIC_PREFIX + _read_error_topic(config) for config in configs},
             translate(first.parser.parser_config.get(PRODUCER) or {}),
         )
+
+
+def _with_topic(config: SensorConfig, topic: str) -> SensorConfig:
+    """Return the configuration of a sensor that reads another topic."""
+    return replace(config, parser=config.parser.model_copy(update={"sensor_topic": topic}))
 
 
 def _plan_topic(topic: str, group: str) -> WorkerPlan:

@@ -158,6 +158,21 @@ def test_sensors_of_one_worker_have_topics_groups_and_error_topics_of_their_own(
     assert [each["failed_sensor_type"] for each in topics.documents(other)] == ["b"]
 
 
+@pytest.mark.parametrize("stage", ["all", "parse"])
+def test_the_topic_of_a_sensor_can_be_another_one(
+    stage: str, topics: Topics, tmp_path: Path, start: Callable[..., Worker]
+) -> None:
+    source, out = topics.create("other"), topics.create("out")
+    topics.send(source, [b'{"n": 1}'])
+    options = configure(tmp_path, {"s": {}})
+    worker = start(
+        *options, "--stage", stage, "--input", source, "--output", f"topic:{out}", "--errors", f"topic:{out}"
+    )
+    topics.wait_until_committed("s_parser", source)
+    worker.stop()
+    assert [each["n"] for each in topics.documents(out)] == [1]
+
+
 def test_a_pattern_reads_all_topics_that_match(topics: Topics, tmp_path: Path, start: Callable[..., Worker]) -> None:
     out = topics.create("out")
     sources = [topics.create(f"log-{name}") for name in ("a", "b")]
@@ -204,13 +219,14 @@ def test_a_process_that_is_killed_is_started_again(
         ([], 2, "no sensor selected; pass --sensor NAME"),
         (["--sensor", "s", "--output", "out.parquet"], 1, "a Parquet file cannot be continued"),
         (["--sensor", "nobody"], 1, "unknown sensor 'nobody'"),
+        (["--sensor", "s,t", "--input", "x"], 2, "--input is the topic of one sensor"),
     ],
 )
 def test_options_without_effect_are_errors(
     topics: Topics, tmp_path: Path, start: Callable[..., Worker], options: list[str], status: int, message: str
 ) -> None:
     source = topics.create("in")
-    config = configure(tmp_path, {"s": {"sensorTopic": source}})[:2]
+    config = configure(tmp_path, {"s": {"sensorTopic": source}, "t": {}})[:2]
     worker = start(*config, *options, "--errors", f"topic:{source}")
     assert worker.process.wait(LIMIT) == status
     assert message in worker.printed
