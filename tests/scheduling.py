@@ -36,6 +36,7 @@ SCOPES = {
     "kafka": [
         "docs/test_command_blocks.py::test_each_command_with_kafka",
         "docs/test_command_blocks.py::test_each_command_with_opensearch",
+        "pipeline/connectors/test_remote.py",
         "pipeline/kafka/",
         "pipeline/test_run_contract.py",
     ],

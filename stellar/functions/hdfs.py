@@ -90,7 +90,7 @@ def _get_family(context: Context) -> FileFamily:
 
 
 def _make_hdfs(settings: GlobalSettings) -> Hdfs:
-    return Hdfs(lambda: _connect(settings))
+    return Hdfs(lambda: connect_hdfs(settings))
 
 
 def read_hdfs_file(settings: GlobalSettings, path: str, most: int) -> bytes:
@@ -99,11 +99,12 @@ def read_hdfs_file(settings: GlobalSettings, path: str, most: int) -> bytes:
     Raises FileNotFoundError if it does not exist, OSError if it cannot be read, and ValueError if HDFS is not
     configured or the file has more than `most` bytes.
     """
-    with closing(_connect(settings)) as client:
+    with closing(connect_hdfs(settings)) as client:
         return HdfsFiles(client).read(path, most)
 
 
-def _connect(settings: GlobalSettings) -> WebHdfs:
+def connect_hdfs(settings: GlobalSettings) -> WebHdfs:
+    """Return a client for the HDFS that the global configuration names. Raises ValueError if it names none."""
     from pathlib import Path
 
     from stellar.net.hadoop.site import read_configuration

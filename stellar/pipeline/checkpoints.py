@@ -9,10 +9,8 @@ from dataclasses import asdict
 
 from stellar.pipeline.connectors.lines import LineBatch
 from stellar.pipeline.connectors.positions import RunState
-from stellar.pipeline.connectors.sinks import Sinks
+from stellar.pipeline.connectors.sinks import SECONDS_BETWEEN_SAVES, Sinks
 from stellar.pipeline.run import Counts
-
-SECONDS_BETWEEN = 1.0
 
 
 class Checkpoints:
@@ -36,7 +34,8 @@ class Checkpoints:
         self._counts = counts
         self._clock = clock
         self._complete = complete
-        self._next = clock() + SECONDS_BETWEEN
+        self._seconds = sinks.seconds_between_saves
+        self._next = clock() + self._seconds
         self._is_current = True
         self._restore_counts(state)
 
@@ -45,7 +44,9 @@ class Checkpoints:
         if batch.source is not None:
             batch.source.commit(batch.position, batch.is_last)
             self._is_current = False
-        if not self._is_current and (batch.source is None or self._clock() >= self._next):
+        # Without more lines for now, save at once, unless that makes many small files
+        is_idle = batch.source is None and self._seconds == SECONDS_BETWEEN_SAVES
+        if not self._is_current and (is_idle or self._clock() >= self._next):
             self.save()
 
     def save(self) -> None:
@@ -55,7 +56,7 @@ class Checkpoints:
             self._state.counts = asdict(self._counts)
             self._sinks.save(self._state)
             self._is_current = True
-            self._next = self._clock() + SECONDS_BETWEEN
+            self._next = self._clock() + self._seconds
 
     def __enter__(self) -> Checkpoints:
         return self

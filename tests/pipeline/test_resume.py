@@ -491,7 +491,7 @@ def test_a_rotated_file_that_was_removed_before_it_was_read_is_reported(
     config: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_log("a.log", 0, 100)
-    monkeypatch.setattr("stellar.pipeline.checkpoints.SECONDS_BETWEEN", 0.0)
+    monkeypatch.setattr("stellar.pipeline.connectors.sinks.SECONDS_BETWEEN_SAVES", 0.0)
     with monkeypatch.context() as patched:
         patched.setattr("stellar.pipeline.connectors.lines.READ_BYTES", 100)
         patched.setattr("stellar.pipeline.cli.run.read_resumed", interrupt_after(3))

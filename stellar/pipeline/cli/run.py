@@ -6,10 +6,10 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from stellar.java.match_timer import match_timer
 from stellar.monitoring.options import add_metrics_option
@@ -48,6 +48,7 @@ from stellar.util.interrupts import Interrupts
 from stellar.util.program_cache import save_cache
 
 if TYPE_CHECKING:
+    from stellar.pipeline.connectors.remote import RemoteFiles
     from stellar.pipeline.connectors.search.output import SearchOutput
     from stellar.pipeline.indexing import SearchIndexing
     from stellar.pipeline.profiler.in_run import ProfilingSink
@@ -71,7 +72,8 @@ _WORKERS_HELP = (
 _OUTPUT_HELP = (
     "target for records: a file of JSON lines, which is overwritten; a SQLite file (.db, .sqlite, .sqlite3), which is "
     "appended to; a Parquet file (.parquet), which is replaced; a directory, whose files DIR/SENSOR/DATE.jsonl are "
-    "appended to, with the outputPathFunction of indexing/SENSOR.json instead of SENSOR; opensearch:URL,... or "
+    "appended to, with the outputPathFunction of indexing/SENSOR.json instead of SENSOR, or a URL of HDFS or an object "
+    "store, where each minute has a file of its own; opensearch:URL,... or "
     "elasticsearch:URL,..., with the index of indexing/SENSOR.json; or - for standard output (the default)"
 )
 _ERRORS_HELP = (
@@ -127,7 +129,7 @@ def run(options: argparse.Namespace) -> int:
         _check_options(options, configs[0], files)
         process = _connect(opened, options, targets, stack)
         save_cache()
-        sinks = stack.enter_context(Sinks(targets.open_search))
+        sinks = stack.enter_context(Sinks(targets.open_search, targets.open_remote))
         state = open_state(options, sinks, pipeline.sensor) if options.resume else RunState(pipeline.sensor)
         sink = sinks.open(options.output, "records", targets.choose)
         total = None if options.follow else total_size(files)
@@ -176,11 +178,13 @@ class _TargetSettings:
         self._report = report
         self._choose: Callable[[Record], str] = choose_by_type
         self._indexing: SearchIndexing | None = None
+        self._settings: Mapping[str, Any] = {}
         self._profiles: ConfigText | Literal["unread"] | None = "unread"
 
     def prepare(self, group: PipelineGroup, configs: Sequence[SensorConfig]) -> None:
         """Use other configurations. Raises ConfigError."""
         choose = _make_path_function(configs[0], self._options)
+        self._settings = self._settings or configs[0].globals.settings
         if any(target is not None and is_search(target) for target in (self._options.output, self._options.errors)):
             self._find_indexing().use(configs)
         self._choose = choose
@@ -194,6 +198,12 @@ class _TargetSettings:
 
         self._indexing = self._indexing or SearchIndexing()
         return self._indexing
+
+    def open_remote(self, target: str) -> RemoteFiles:
+        """Open a directory of another file system, by the first configuration. Raises ValueError or OSError."""
+        from stellar.pipeline.remote_targets import open_remote  # most runs write to local files
+
+        return open_remote(target, self._settings)
 
     def choose(self, document: Record) -> str:
         """Return the sub-directory of a document."""

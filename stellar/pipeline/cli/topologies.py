@@ -44,6 +44,7 @@ _SEARCH_HELP = (
     "elasticsearch:URL,... or opensearch:URL,...; by default elasticsearch: with the hosts of es.ip in the global "
     "configuration"
 )
+_DIRECTORY_HELP = "directory, whose name ends in a slash or is a URL, such as hdfs://node1:8020/out"
 _SPOUT_HELP = "JSON file with options of the consumer: spout.firstPollOffsetStrategy, and properties of Kafka"
 
 
@@ -71,7 +72,7 @@ def start_hdfs_topology(arguments: Sequence[str] | None = None) -> int:
     parser = _make_parser(
         "start_hdfs_topology.sh", "Write documents to files of JSON lines, by sensor and day.", "index"
     )
-    parser.add_argument("-o", "--output", required=True, metavar="DIR", help="directory; its name ends in a slash")
+    parser.add_argument("-o", "--output", required=True, metavar="DIR", help=_DIRECTORY_HELP)
     return _run(parser, arguments)
 
 

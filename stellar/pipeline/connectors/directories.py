@@ -73,6 +73,12 @@ def encode_in_directory(document: Record, choose: Callable[[Record], str]) -> by
     return "/".join(_split_folder(choose(document))).encode() + _SEPARATOR + line
 
 
+def split_encoded(encoded: bytes) -> tuple[str, bytes]:
+    """Return the sub-directory and the line that `encode_in_directory` has joined."""
+    folder, _, line = encoded.partition(_SEPARATOR)
+    return folder.decode(), line
+
+
 class OutputDirectory:
     """Writes each document to the file of the day in its sub-directory; existing files are appended to.
 
@@ -102,8 +108,8 @@ class OutputDirectory:
 
     def write(self, encoded: bytes) -> None:
         """Add a document that `encode_in_directory` returned."""
-        folder, _, line = encoded.partition(_SEPARATOR)
-        path = os.path.join(self._base, folder.decode(), f"{self._get_date()}.jsonl")
+        folder, line = split_encoded(encoded)
+        path = os.path.join(self._base, folder, f"{self._get_date()}.jsonl")
         file = self._files.get(path) or self._open(path)
         file.pending += line
         self._pending += len(line)

@@ -1,16 +1,15 @@
 """Sinks for documents: JSON lines, SQLite, Parquet, directories and search servers.
 
 A target is `-` for standard output, a name that ends in `.db`, `.sqlite` or `.sqlite3` for a database, or in `.parquet`
-for a Parquet file, a directory, a search server by its URL after `opensearch:` or `elasticsearch:`, or any other name
-for a file of JSON lines.
+for a Parquet file, a directory, also by the URL of another file system, a search server by its URL after `opensearch:`
+or `elasticsearch:`, or any other name for a file of JSON lines.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import sqlite3
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,22 +18,20 @@ from functools import partial
 from io import FileIO
 from pathlib import Path
 from stat import S_ISREG
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 
-from stellar.language.conversions import to_string
-from stellar.pipeline.connectors.alert_indexes import create_indexes
 from stellar.pipeline.connectors.directories import OutputDirectory, choose_by_type, encode_in_directory
 from stellar.pipeline.connectors.parquet import SUFFIX as PARQUET_SUFFIX
 from stellar.pipeline.connectors.parquet import ParquetWriter
 from stellar.pipeline.connectors.positions import PositionFile, PositionStore, RunState
 from stellar.pipeline.connectors.sources import is_pipe
+from stellar.pipeline.connectors.sqlite import FORKED, Database, encode_row
 from stellar.pipeline.encoding import encode_document
-from stellar.pipeline.records import Record, to_json, to_json_bytes
-from stellar.util.abbreviate import quote
+from stellar.pipeline.records import Record, to_json_bytes
 from stellar.util.forks import reset_after_fork
-from stellar.util.sqlite_connections import abandon
 
 if TYPE_CHECKING:
+    from stellar.pipeline.connectors.remote import RemoteFiles, RemoteOutput
     from stellar.pipeline.connectors.search.output import SearchOutput
 
 log = logging.getLogger(__name__)
@@ -42,10 +39,13 @@ log = logging.getLogger(__name__)
 STANDARD_OUTPUT = "-"
 STANDARD_OUTPUT_NAME = "standard output"
 _DATABASES = (".db", ".sqlite", ".sqlite3")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _SEARCH_PREFIXES = ("opensearch:", "elasticsearch:")
-_ROWS_PER_TRANSACTION = 1000
 _BUFFER_BYTES = 64 * 1024
-_FORKED = "{} was opened before a fork and is written by the parent only; open it in the child instead"
+SECONDS_BETWEEN_SAVES = 1.0
+# Each save makes a file that is never appended to
+SECONDS_BETWEEN_REMOTE_SAVES = 60.0
+_LOCAL_ONLY = "this command writes to files and SQLite only"
 _MISSING = "%s does not exist any more; the run continues with a new file"
 
 
@@ -74,7 +74,7 @@ class Encoding:
 def find_encoding(target: str, choose: Callable[[Record], str] = choose_by_type) -> Encoding:
     """Return the form in which the sink of a target takes documents from other processes."""
     if is_database(target):
-        return Encoding(_encode_row)
+        return Encoding(encode_row)
     if is_directory(target):
         return Encoding(partial(encode_in_directory, choose=choose))
     if target.endswith(PARQUET_SUFFIX) or is_search(target):
@@ -119,7 +119,7 @@ class JsonLines:
     def write(self, encoded: bytes) -> None:
         """Add one or more documents that `encode_line` returned."""
         if self._forked:
-            raise RuntimeError(_FORKED.format(self._name))
+            raise RuntimeError(FORKED.format(self._name))
         self._pending += encoded
         if len(self._pending) >= _BUFFER_BYTES:
             self.flush()
@@ -168,188 +168,6 @@ class JsonLines:
             raise OSError(error.errno, error.strerror, self._name) from error
 
 
-class Database:
-    """A SQLite file with a table for each kind of document: its JSON, and columns for searches.
-
-    The child of a fork cannot use it, and leaves the pending transaction of the parent alone.
-
-    commits: commit after some documents; if False, they are committed with the positions of the run
-    """
-
-    def __init__(self, path: str, *, commits: bool = True) -> None:
-        self._path = path
-        self._commits = commits
-        self._pending = 0
-        self._forked = False
-        with _name_errors(self._path):
-            self._connection = sqlite3.connect(path)
-        reset_after_fork(self)
-
-    def after_fork(self) -> None:
-        """Leave the connection to the parent."""
-        abandon(self._connection)
-        self._forked = True
-
-    def open_table(self, name: str) -> Sink:
-        """Return a sink that appends to a table, which is created if it does not exist.
-
-        Raises OSError if the file is not a SQLite database or cannot be written.
-        """
-        if not name.isidentifier():
-            raise ValueError(f"invalid table name {quote(name)}: expected an identifier")
-        with _name_errors(self._path):
-            self._create_table(name)
-        insert = (
-            f"INSERT INTO {name} (guid, timestamp, source_type, is_alert, score, document) VALUES (?, ?, ?, ?, ?, ?)"
-        )
-        return _Table(partial(self._insert, insert))
-
-    def _create_table(self, name: str) -> None:
-        """Create a table with its indexes; an existing one is left as it is, because indexes of many rows take long."""
-        found = self._connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (name,))
-        if found.fetchone() is None:
-            self._connection.execute(
-                f"CREATE TABLE IF NOT EXISTS {name} "
-                "(guid TEXT, timestamp INTEGER, source_type TEXT, is_alert TEXT, score REAL, document TEXT NOT NULL)"
-            )
-            create_indexes(self._connection, name)
-
-    def commit(self) -> None:
-        """Commit the pending documents."""
-        with _name_errors(self._path):
-            self._connection.commit()
-
-    def roll_back(self) -> None:
-        """Discard the documents that are not committed."""
-        with _name_errors(self._path):
-            self._connection.rollback()
-
-    def close(self) -> None:
-        """Commit the pending documents, unless they are committed with positions, and close the file."""
-        if self._forked:
-            return
-        try:
-            with _name_errors(self._path):
-                if self._commits:
-                    self._connection.commit()
-        finally:
-            self._connection.close()
-
-    def open_positions(self, run: str) -> PositionTable:
-        """Return the store for the positions of a run, which are committed with the documents."""
-        with _name_errors(self._path):
-            self._connection.execute(_CREATE_POSITIONS)
-        return PositionTable(self._connection, self._path, run)
-
-    def _insert(self, statement: str, row: Sequence[Any]) -> None:
-        if self._forked:
-            raise RuntimeError(_FORKED.format(self._path))
-        with _name_errors(self._path):
-            self._connection.execute(statement, row)
-            self._pending += 1
-            if self._commits and self._pending % _ROWS_PER_TRANSACTION == 0:
-                self._connection.commit()
-
-
-class _Table:
-    """A sink for the documents of one kind in a database.
-
-    insert: adds a row; raises OSError if it cannot be stored
-    """
-
-    def __init__(self, insert: Callable[[Sequence[Any]], None]) -> None:
-        self._insert = insert
-
-    def __call__(self, document: Record) -> None:
-        self._insert(_make_row(document))
-
-    def write(self, encoded: bytes) -> None:
-        """Add a row that `_encode_row` returned."""
-        self._insert(json.loads(encoded))
-
-
-_CREATE_POSITIONS = (
-    "CREATE TABLE IF NOT EXISTS positions (run TEXT PRIMARY KEY, sequence INTEGER NOT NULL, state TEXT NOT NULL)"
-)
-_UPDATE_POSITIONS = "UPDATE positions SET sequence = sequence + 1, state = ? WHERE run = ? AND sequence = ?"
-
-
-class PositionTable:
-    """The state of a run in the table `positions` of a database.
-
-    `save` commits the documents that were inserted before. A sequence number detects another run with the same name.
-    """
-
-    def __init__(self, connection: sqlite3.Connection, path: str, run: str) -> None:
-        self._connection = connection
-        self._path = path
-        self._run = run
-        self._sequence = 0
-
-    def load(self) -> RunState | None:
-        with _name_errors(self._path):
-            row = self._connection.execute(
-                "SELECT sequence, state FROM positions WHERE run = ?", (self._run,)
-            ).fetchone()
-        if row is None:
-            return None
-        self._sequence = row[0]
-        try:
-            return RunState.from_json(row[1])
-        except ValueError as error:
-            raise ValueError(
-                f"cannot read positions of {self._run} from {self._path}: {error}; "
-                "delete the row from the table positions to read all input again"
-            ) from error
-
-    def save(self, state: RunState) -> None:
-        with _name_errors(self._path):
-            self._connection.execute("INSERT OR IGNORE INTO positions VALUES (?, 0, '')", (self._run,))
-            update = self._connection.execute(_UPDATE_POSITIONS, (state.to_json(), self._run, self._sequence))
-            if update.rowcount != 1:
-                self._connection.rollback()
-                raise OSError(
-                    f"another run of {self._run} has stored positions in {self._path} in the meantime; "
-                    "run one at a time, or use different databases"
-                )
-            self._connection.commit()
-        self._sequence += 1
-
-
-@contextmanager
-def _name_errors(path: str) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise OSError(f"cannot use {path} as a SQLite database: {error}") from error
-
-
-_COLUMNS = ("guid", "timestamp", "source.type", "is_alert", "threat.triage.score")
-_MAX_INTEGER = 2**63 - 1
-
-
-def _make_row(document: Record) -> list[Any]:
-    return [*(_column(document.get(name)) for name in _COLUMNS), _escape_surrogates(to_json(document))]
-
-
-def _encode_row(document: Record) -> bytes:
-    """Return the row of a document as JSON; a score may be infinite, which Python's JSON allows."""
-    return json.dumps(_make_row(document)).encode()
-
-
-def _column(value: object) -> object:
-    if value is None or isinstance(value, float):
-        return value
-    if isinstance(value, int) and not isinstance(value, bool) and -_MAX_INTEGER <= value <= _MAX_INTEGER:
-        return value
-    return _escape_surrogates(to_string(value))
-
-
-def _escape_surrogates(text: str) -> str:
-    """Replace lone surrogates, which SQLite cannot store, by their escapes."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
 class Sinks:
     """Opens sinks by their targets, and closes all of them.
 
@@ -359,14 +177,21 @@ class Sinks:
     discards the documents after the last save, as the next run does if this one is killed.
 
     open_search: opens a search server; None if such targets cannot be used
+    open_remote: opens a directory of another file system, likewise
     """
 
-    def __init__(self, open_search: Callable[[str], SearchOutput] | None = None) -> None:
+    def __init__(
+        self,
+        open_search: Callable[[str], SearchOutput] | None = None,
+        open_remote: Callable[[str], RemoteFiles] | None = None,
+    ) -> None:
         self._stack = ExitStack()
         self._open_search = open_search
+        self._open_remote = open_remote
         self._search: dict[str, SearchOutput] = {}
         self._databases: dict[str, Database] = {}
-        self._files: dict[str, JsonLines | OutputDirectory | ParquetWriter] = {}
+        self._files: dict[str, JsonLines | OutputDirectory | ParquetWriter | RemoteOutput] = {}
+        self.seconds_between_saves = SECONDS_BETWEEN_SAVES
         self._store: PositionStore | None = None
         self._run = ""
         self._lengths: dict[str, int] = {}
@@ -484,6 +309,8 @@ class Sinks:
             return self.open_search(target)
         if is_database(target):
             return self._database(target).open_table(table)
+        if is_remote(target):
+            return self._open_remote_output(target, choose)
         path = STANDARD_OUTPUT if target == STANDARD_OUTPUT else str(Path(target).resolve())
         if is_directory(target):
             return self._open_directory(path, choose)
@@ -496,11 +323,22 @@ class Sinks:
     def open_search(self, target: str) -> SearchOutput:
         """Return the output for a search server. Raises OSError if it is not available, and ValueError."""
         if self._open_search is None:
-            raise ValueError(f"cannot write to {target}: this command writes to files and SQLite only")
+            raise ValueError(f"cannot write to {target}: {_LOCAL_ONLY}")
         if target not in self._search:
             self._search[target] = output = self._open_search(target)
             self._stack.callback(output.close)
         return self._search[target]
+
+    def _open_remote_output(self, target: str, choose: Callable[[Record], str]) -> Sink:
+        from stellar.pipeline.connectors.remote import RemoteOutput  # most runs write to local files
+
+        if self._open_remote is None:
+            raise ValueError(f"cannot write to {target}: {_LOCAL_ONLY}")
+        self.seconds_between_saves = SECONDS_BETWEEN_REMOTE_SAVES
+        if target not in self._files:
+            self._files[target] = output = RemoteOutput(self._open_remote(target), choose)
+            self._stack.callback(output.close)
+        return self._files[target]
 
     def _open_parquet(self, path: str) -> Sink:
         if path not in self._files:
@@ -553,19 +391,25 @@ def is_search(target: str) -> bool:
     return target.startswith(_SEARCH_PREFIXES)
 
 
+def is_remote(target: str) -> bool:
+    """Return True if a target is a directory of another file system, given by its URL."""
+    scheme, separator, _ = target.partition("://")
+    return bool(separator) and _SCHEME.fullmatch(scheme) is not None
+
+
 def is_database(target: str) -> bool:
     """Return True if a target is a SQLite file by its name."""
-    return Path(target).suffix in _DATABASES and not is_search(target)
+    return Path(target).suffix in _DATABASES and not is_search(target) and not is_remote(target)
 
 
 def is_directory(target: str) -> bool:
-    """Return True if a target is a directory, which exists or has a slash at its end."""
-    return (target.endswith("/") or Path(target).is_dir()) and not is_search(target)
+    """Return True if a target is a directory, which exists or has a slash at its end, or is in another file system."""
+    return is_remote(target) or ((target.endswith("/") or Path(target).is_dir()) and not is_search(target))
 
 
 def _name_position_file(target: str) -> str:
-    if is_search(target):
-        raise ValueError("search servers do not store positions; pass --position FILE")
+    if is_search(target) or is_remote(target):
+        raise ValueError("search servers and other file systems do not store positions; pass --position FILE")
     if target == STANDARD_OUTPUT or is_pipe(target):
         raise ValueError("standard output and pipes do not store positions; pass --position FILE")
     return f"{target.rstrip('/')}.position"

@@ -39,6 +39,7 @@ from stellar.pipeline.worker.targets import Targets
 from stellar.stores.configurations import ConfigurationSnapshot, DirectoryConfigurations
 
 if TYPE_CHECKING:
+    from stellar.pipeline.connectors.remote import RemoteFiles
     from stellar.pipeline.indexing import SearchIndexing
 
 
@@ -67,7 +68,8 @@ def run_worker(
         plan = loader.plan(configs, options.spout).with_targets(options.output, options.errors)
         plan = plan.with_source(options.input, options.group)
         stack.enter_context(match_timer())
-        sinks = stack.enter_context(Sinks(None if indexing is None else indexing.open))
+        open_search = None if indexing is None else indexing.open
+        sinks = stack.enter_context(Sinks(open_search, partial(_open_remote, settings=configs[0].globals.settings)))
         open_loop = _open_loop(
             pipeline, plan, settings, admin, options, stack, loader.ids, sinks, _make_path_function(plan, configs[0])
         )
@@ -89,6 +91,12 @@ def _make_indexing(loader: WorkerLoader, options: argparse.Namespace) -> SearchI
     from stellar.pipeline.indexing import SearchIndexing  # most workers write to topics
 
     return SearchIndexing(drops_disabled=loader.phase is WorkerPhase.INDEX)
+
+
+def _open_remote(target: str, settings: Mapping[str, Any]) -> RemoteFiles:
+    from stellar.pipeline.remote_targets import open_remote  # most workers write to topics
+
+    return open_remote(target, settings)
 
 
 def _load(
@@ -214,7 +222,8 @@ def _open_loop(
     sink = targets.open(plan.output, "records", choose)
     errors = targets.open_errors(plan.errors, plan.errors_of_sensors, choose)
     shown = {"reads_times": ids is not None, "measures_lags": options.metrics is not None}
-    commits = Commits(_open_readers(plan, settings, targets, stack, **shown), targets)
+    readers = _open_readers(plan, settings, targets, stack, **shown)
+    commits = Commits(readers, targets, sinks.seconds_between_saves)
     writer.stay = commits.stay
     for output in sinks.search_outputs:
         output.stay = commits.stay

@@ -178,4 +178,6 @@ def test_positions_need_a_file(
     search: Search, config: Callable[..., Path], run: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(config(search), [line()], "--output", search.target, "--resume") == 2
-    assert "search servers do not store positions; pass --position FILE" in capsys.readouterr().err
+    assert (
+        "search servers and other file systems do not store positions; pass --position FILE" in capsys.readouterr().err
+    )
