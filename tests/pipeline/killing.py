@@ -13,10 +13,10 @@ from functools import partial
 # Reads little at once, and saves after each batch, with a pause, so that a kill hits many different moments
 PROGRAM = """
 import sys, time
-from stellar.pipeline import checkpoints
+from stellar.pipeline.connectors import sinks
 from stellar.pipeline.connectors import lines
 from stellar.pipeline.connectors.sinks import Sinks
-checkpoints.SECONDS_BETWEEN = 0.0
+sinks.SECONDS_BETWEEN_SAVES = 0.0
 lines.READ_BYTES = 400
 save = Sinks.save
 Sinks.save = lambda *arguments: (save(*arguments), time.sleep(0.003))
