@@ -7,13 +7,18 @@ import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from kafka_topics import LIMIT, Topics, Worker, wait_for
 from search_servers import Search
 
+from stellar.net.hadoop.webhdfs import WebHdfs
 from stellar.pipeline.cli.configuration_manager import zk_load_configs
 from stellar.pipeline.records import Record
+
+if TYPE_CHECKING:
+    from engines.hadoop.hdfs import Hdfs
 
 pytestmark = pytest.mark.engine
 
@@ -135,3 +140,50 @@ def test_documents_wait_for_a_server_that_is_killed(
         assert "is available again" in printed
         assert "2,000 parsed = 2,000 out" in printed
         assert sorted(each["n"] for each in search.documents("squid")) == list(range(2000))
+
+
+def test_a_changed_index_takes_effect_without_a_restart(
+    opensearch_only: Search, topics: Topics, quorum: str, config: Callable[..., Path], start: Start
+) -> None:
+    search, source = opensearch_only, topics.create("squid")
+    parser = {"parserClassName": "JSONMap", "parserConfig": {"mapStrategy": "ALLOW"}, "sensorTopic": source}
+
+    def push(**writer: object) -> None:
+        directory = config(search, parser=parser, **writer)
+        assert zk_load_configs(["-m", "PUSH", "-i", str(directory), "-z", quorum]) == 0
+
+    push()
+    location = ["--config", f"zookeeper:{quorum}/metron", "--sensor", "squid"]
+    worker = start(*location, "--output", search.target, "--errors", search.target)
+    topics.send(source, messages(1))
+    wait_for(lambda: search.count("squid") == 1, "a document")
+
+    push(index="Squid")
+    wait_for(lambda: "invalid name of an index" in worker.printed, "the rejection")
+
+    def send_and_count() -> int:
+        topics.send(source, messages(1))
+        topics.wait_until_committed(f"{source}_parser", source)
+        return search.count("other")
+
+    push(index=search.name("other"))
+    wait_for(lambda: send_and_count() > 0, "the new index")
+    worker.stop()
+
+
+def test_a_worker_writes_to_hdfs(
+    topics: Topics, hdfs: Hdfs, tmp_path: Path, opensearch_only: Search, config: Callable[..., Path], start: Start
+) -> None:
+    source = topics.create("squid")
+    target = f"{hdfs.url.replace('http:', 'webhdfs:')}/{tmp_path.name}"
+    worker = start(*configure(config, opensearch_only, source), "--output", target, "--errors", target)
+    topics.send(source, messages(20))
+    wait_for(lambda: topics.lag(f"{source}_parser", source) == 0, "a file")
+    worker.stop()
+    assert topics.lag(f"{source}_parser", source) == 0
+    with WebHdfs([hdfs.url]) as client:
+        (day,) = client.list(f"/{tmp_path.name}/squid")
+        folder = f"/{tmp_path.name}/squid/{day.name}"
+        contents = [client.read(f"{folder}/{file.name}") for file in client.list(folder)]
+    found = [json.loads(line) for content in contents for line in content.splitlines()]
+    assert sorted(each["n"] for each in found) == list(range(20))
