@@ -44,7 +44,7 @@ class Script:
         return [
             [json.loads(each)["n"] for each in body.splitlines()[1::2]]
             for path, body, _ in self.requests
-            if path == "/_bulk"
+            if path.startswith("/_bulk?")
         ]
 
 

@@ -24,6 +24,8 @@ from stellar.pipeline.connectors.search.client import (
 )
 from stellar.pipeline.connectors.search.documents import BulkItem
 
+# The response has only the parts that are read here
+_PATH = "/_bulk?filter_path=errors,items.*.status,items.*.error"
 _MOST_ATTEMPTS = 8
 _CREATED = 409  # of `create`: an earlier request has stored the document
 # Types of errors that the operator can end while documents wait
@@ -63,7 +65,7 @@ def send_bulk(client: SearchClient, items: Sequence[BulkItem]) -> BulkResult:
     Raises SearchUnavailable if the server accepts no requests, and SearchFailure if the operator must act.
     """
     body = b"".join(part for item in items for part in (item.action, b"\n", item.content, b"\n"))
-    response = client.request("POST", "/_bulk", body, LINES)
+    response = client.request("POST", _PATH, body, LINES)
     if response.status == 200 and isinstance(response.body, Mapping) and "items" in response.body:
         return _read_items(client.name, items, response.body)
     if response.status not in (400, 413):

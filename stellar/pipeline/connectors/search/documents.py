@@ -25,6 +25,7 @@ TIMESTAMP = "@timestamp"  # of data streams
 _VALID_NAME = re.compile(r"(?!\.{1,2}$)[^\x00-\x20A-Z\\/*?\"<>|,#:_+-][^\x00-\x20A-Z\\/*?\"<>|,#:]*")
 _MAX_BYTES = 255
 _MAX_ID_BYTES = 512
+_encode_action = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Writer(Protocol):
@@ -119,7 +120,7 @@ class DocumentForm:
         content = to_json_bytes(convert_names(document) if writer.has_colons else document)
         if writer.is_stream:
             content = _add_timestamp(content, document)
-        action = json.dumps({operation: head}, separators=(",", ":")).encode()
+        action = _encode_action({operation: head}).encode()
         return BulkItem(sensor, document, own, index, action, content)
 
     def _name_index(self, writer: Writer, at: int | None) -> str:
