@@ -62,11 +62,20 @@ def run_command(name: str, args: argparse.Namespace) -> int:
     except (DeployError, MaasError, ValueError, OSError, ModuleNotFoundError) as error:
         if args.debug:
             raise
-        print(f"{name}: {error}", file=sys.stderr)
+        _print_error(name, error, as_json=getattr(args, "log_format", "text") == "json")
         args.out.finish(str(error))
         return args.parser.invalid_options if isinstance(error, InvalidOptions) else 1
     except KeyboardInterrupt:
         return 130
+
+
+def _print_error(name: str, error: Exception, *, as_json: bool) -> None:
+    if not as_json:
+        print(f"{name}: {error}", file=sys.stderr)
+        return
+    from stellar.monitoring.json_logs import format_message  # most commands print text
+
+    print(format_message("ERROR", str(error)), file=sys.stderr)
 
 
 def _run_and_finish(args: argparse.Namespace) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import sys
 from dataclasses import dataclass, field
 from typing import Any
@@ -68,16 +67,6 @@ class Output:
             elif not self._is_stream:
                 print(json.dumps(self._document, indent=2))
         sys.stdout.flush()
-
-
-class JsonFormatter(logging.Formatter):
-    """Formats a log record as a JSON document: time in milliseconds since the epoch, level, message."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        fields = {"time": int(record.created * 1000), "level": record.levelname, "message": record.getMessage()}
-        if record.exc_info:
-            fields["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(fields)
 
 
 def make_printable(text: str) -> str:

@@ -22,7 +22,6 @@ from maas_runtime.cli.common import (
     open_backend,
     reject_options,
 )
-from maas_runtime.cli.output import JsonFormatter
 from maas_runtime.cli.service_metrics import ServiceMetrics
 from maas_runtime.deployers import Deployer
 from maas_runtime.deployers.assigning import AssigningDeployer
@@ -38,7 +37,8 @@ from maas_runtime.state.backend import Backend
 from maas_runtime.state.store import try_record_failure
 from maas_runtime.store import options as stores
 from maas_runtime.store.base import ModelStore
-from stellar.monitoring.options import add_metrics_option
+from stellar.monitoring.json_logs import JsonFormatter
+from stellar.monitoring.options import add_log_format_option, add_metrics_option
 from stellar.util.abbreviate import quote
 
 EXAMPLES = """examples:
@@ -55,6 +55,7 @@ def add_options(parser: argparse.ArgumentParser, *, quorum_needed: bool = False)
     _add_service_options(parser)
     add_limit_options(parser)
     add_metrics_option(parser)
+    add_log_format_option(parser)
     # A file descriptor to write a line to when the service leads or waits, for maas_service.sh
     parser.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
     cluster.add_yarn_options(parser)
@@ -126,7 +127,7 @@ def _integer_from(least: int) -> Callable[[str], int]:
 
 def run(args: argparse.Namespace) -> int:
     """Run the service until it is interrupted."""
-    log_to_stderr(as_json=args.output == "json")
+    log_to_stderr(as_json="json" in (args.output, args.log_format))
     if args.ready_fd is None:  # else the parent process printed it
         for line in cluster.explain_ignored_options(args):
             log.warning("%s", line)

@@ -11,7 +11,7 @@ import os
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from importlib import import_module
 
@@ -89,7 +89,12 @@ def run_parsed(name: str, options: argparse.Namespace) -> int:
     """
     from stellar.pipeline.warnings_on_stderr import print_warnings
 
-    with print_warnings(name, options.max_warnings), command_cache(name, getattr(options, "config", None)):
+    as_json = getattr(options, "log_format", "text") == "json"
+    with (
+        _write_json(name) if as_json else nullcontext(),
+        print_warnings(name, options.max_warnings, as_json=as_json),
+        command_cache(name, getattr(options, "config", None)),
+    ):
         try:
             return int(options.run(options))
         except BrokenPipeError:  # the reader of our output has closed it
@@ -104,14 +109,32 @@ def run_parsed(name: str, options: argparse.Namespace) -> int:
             return INTERRUPTED
 
 
+@contextmanager
+def _write_json(name: str) -> Iterator[None]:
+    """Write all messages on standard error as lines of JSON."""
+    from stellar.monitoring.json_logs import JsonMessages  # most commands print text
+
+    before = sys.stderr
+    sys.stderr = lines = JsonMessages(before, name)
+    try:
+        yield
+    finally:
+        lines.finish()
+        sys.stderr = before
+
+
 def print_error(name: str, error: Exception) -> None:
     """Print an error of a command, or each of several ones, with the location of one in a configuration."""
     from stellar.pipeline.connectors.sinks import STANDARD_OUTPUT_NAME
 
     if isinstance(error, OSError) and error.filename == STANDARD_OUTPUT_NAME:
         _drop_output()
+    write_message = getattr(sys.stderr, "write_message", None)
     for each in error.errors if isinstance(error, ConfigError) else (error,):
-        print(f"{name}: {_format_error(each)}", file=sys.stderr)
+        if write_message is None:
+            print(f"{name}: {_format_error(each)}", file=sys.stderr)
+        else:
+            write_message("ERROR", _format_error(each))
 
 
 def _format_error(error: Exception) -> str:

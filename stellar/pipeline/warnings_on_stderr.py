@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -42,11 +43,20 @@ class _UniqueWarnings(logging.Filter):
         return True
 
 
+def _make_json_formatter() -> logging.Formatter:
+    from stellar.monitoring.json_logs import JsonFormatter  # most commands print text
+
+    return JsonFormatter()
+
+
 @contextmanager
-def print_warnings(program: str, limit: int | None) -> Iterator[None]:
-    """Print the warnings of the package on standard error, after the name of the command."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(_WarningFormatter(program))
+def print_warnings(program: str, limit: int | None, *, as_json: bool = False) -> Iterator[None]:
+    """Print the warnings of the package on standard error, after the name of the command.
+
+    as_json: print each as a line of JSON
+    """
+    handler = logging.StreamHandler(getattr(sys.stderr, "target", sys.stderr) if as_json else None)
+    handler.setFormatter(_make_json_formatter() if as_json else _WarningFormatter(program))
     handler.addFilter(_UniqueWarnings(limit))
     logger = logging.getLogger("stellar")
     logger.addHandler(handler)

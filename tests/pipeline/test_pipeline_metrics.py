@@ -158,6 +158,41 @@ def test_a_run_shows_the_calls_of_models(
     check_metrics(exposed.encode())
 
 
+def run_with_json(arguments: list[object]) -> tuple[int, list[tuple[str, str]]]:
+    """Return the status of a command, and the levels and messages that it has printed."""
+    command = [sys.executable, "-c", PROGRAM, *map(str, arguments), "--log-format", "json"]
+    done = subprocess.run(
+        command, capture_output=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, check=False
+    )
+    found = map(json.loads, done.stderr.decode().splitlines())
+    return done.returncode, [(each["level"], each["message"]) for each in found]
+
+
+def test_messages_are_lines_of_json_on_request(write_config: WriteConfig, tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"a": 1}\nbroken \x1b[31m\n')
+    enrichment = {"enrichment": {"fieldMap": {"stellar": {"config": ["b := TO_UPPER(missing)", "c := 1"]}}}}
+    arguments = ["run", "--config", write_config(enrichment=enrichment), "--sensor", "squid"]
+    status, messages = run_with_json([*arguments, "--output", tmp_path / "out", tmp_path / "in.jsonl"])
+    assert status == 0
+    assert ("INFO", "squid: 2 lines read, 2 parsed = 1 out + 0 dropped + 1 rejected; 0 reports") in messages
+    assert any("parse" in message and "\\x1b[31m" in message for _, message in messages)
+
+
+def test_errors_and_warnings_have_their_level(write_config: WriteConfig, tmp_path: Path) -> None:
+    rules = [{"rule": "a == 1", "score": 1}, {"rule": "a == 1", "score": 2}]
+    enrichment = {"threatIntel": {"triageConfig": {"riskLevelRules": rules, "aggregator": "MAX"}}}
+    arguments = ["run", "--config", write_config(enrichment=enrichment), "--sensor", "squid", tmp_path / "missing"]
+    status, messages = run_with_json(arguments)
+    assert status == 1
+    (warning, error) = messages
+    assert (warning[0], error) == ("WARNING", ("ERROR", f"{tmp_path / 'missing'}: No such file or directory"))
+    assert "an earlier rule has the same condition" in warning[1]
+    (tmp_path / "config" / "parsers" / "squid.json").write_text("{")
+    status, [*_, (level, message)] = run_with_json(arguments)
+    assert (status, level) == (1, "ERROR")
+    assert "squid.json" in message
+
+
 def test_an_address_that_cannot_be_used_ends_the_run(
     write_config: WriteConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

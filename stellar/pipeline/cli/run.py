@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from stellar.java.match_timer import match_timer
-from stellar.monitoring.options import add_metrics_option
+from stellar.monitoring.options import add_log_format_option, add_metrics_option
 from stellar.pipeline.checkpoints import Checkpoints
 from stellar.pipeline.cli.common import add_config_or_zookeeper, add_input
 from stellar.pipeline.cli.loading import Messages, OpenPipeline, find_inputs, open_pipeline
@@ -109,6 +109,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--in-flight", metavar="N", type=positive_integer, help=_IN_FLIGHT_HELP)
     add("--workers", metavar="N", type=positive_integer, default=1, help=_WORKERS_HELP)
     add_metrics_option(parser)
+    add_log_format_option(parser)
     add("--quiet", action="store_true", help="print neither progress nor counts")
     add_config_or_zookeeper(parser, _FOLLOWED_HELP)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from stellar.monitoring.options import add_metrics_option
+from stellar.monitoring.options import add_log_format_option, add_metrics_option
 from stellar.pipeline.cli import worker
 from stellar.pipeline.cli.kafka_options import KAFKA_CONFIG_HELP
 from stellar.pipeline.command_line import MAX_SHOWN, OptionError, run_parsed
@@ -101,6 +101,7 @@ def _make_parser(name: str, description: str, stage: str) -> argparse.ArgumentPa
     add("--kafka-config", metavar="FILE", type=Path, help=KAFKA_CONFIG_HELP)
     add("--patterns", metavar="DIR", type=Path, help="directory in which the files of grokPath are searched first")
     add_metrics_option(parser)
+    add_log_format_option(parser)
     parser.set_defaults(
         stage=stage, sensor=None, output=None, errors=None, input=None, group=None, spread=False, kafka_property=[],
         registry=None, zookeeper=None, processes=1, in_flight=None, quiet=False, idempotent=False,

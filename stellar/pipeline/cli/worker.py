@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from functools import partial
 
-from stellar.monitoring.options import add_metrics_option
+from stellar.monitoring.options import add_log_format_option, add_metrics_option
 from stellar.pipeline.cli.common import add_config_or_zookeeper
 from stellar.pipeline.cli.kafka_options import add_kafka_options, read_kafka_settings
 from stellar.pipeline.command_line import OptionError
@@ -58,6 +58,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--processes", metavar="N", type=positive_integer, default=1, help=_PROCESSES_HELP)
     add("--in-flight", metavar="N", type=positive_integer, help="messages processed concurrently, as for run")
     add_metrics_option(parser)
+    add_log_format_option(parser)
     add("--quiet", action="store_true", help="print no counts")
     add_config_or_zookeeper(parser)
     parser.set_defaults(protocol=None, spout={}, seconds=None)

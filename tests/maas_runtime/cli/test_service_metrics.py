@@ -1,5 +1,6 @@
 """The metrics and the health of a service that runs models."""
 
+import json
 import os
 import re
 import signal
@@ -78,6 +79,16 @@ def test_an_address_that_cannot_be_used_ends_the_service(maas):
     done = maas("serve", "--metrics", "192.0.2.1:9100", wait=False)
     assert done.returncode == 1
     assert "maas: cannot serve metrics on 192.0.2.1:9100: Cannot assign requested address" in done.stderr
+
+
+def test_messages_of_a_service_are_lines_of_json_on_request(maas, tmp_path):
+    maas("serve", "--log-format", "json").terminate()
+    found = [json.loads(line) for line in (tmp_path / "serve.log").read_text().splitlines()]
+    assert found[0]["message"].startswith("serving ")
+    assert found[0]["level"] == "INFO"
+    done = maas("serve", "--log-format", "json", "--metrics", "192.0.2.1:9100", wait=False)
+    *_, error = map(json.loads, done.stderr.splitlines())
+    assert (error["level"], error["message"][:32]) == ("ERROR", "cannot serve metrics on 192.0.2.")
 
 
 def test_metrics_of_a_service_on_yarn_are_rejected(registry_dir, capsys):
