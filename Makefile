@@ -87,6 +87,7 @@ docs: .venv/.dev  ## run all generators and build the documentation site in buil
 	$(BIN)/python -m scripts.functions
 	$(BIN)/python -m scripts.reference
 	$(BIN)/python -m scripts.settings
+	$(BIN)/python -m scripts.metrics
 	$(BIN)/python -m scripts.benchmark_page
 	$(BIN)/python -m scripts.shell_page
 	@if command -v tmux >/dev/null; then $(BIN)/python -m scripts.screens; \
