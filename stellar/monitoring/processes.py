@@ -4,7 +4,7 @@
                    ──request──► child 2: …
 
 The samples of a process get the label `process` with its number. So a process that is started again begins its own
-series anew, which Prometheus understands; sums over all processes would fall.
+series again, which Prometheus understands; sums over all processes would fall.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import logging
 import socket
 import struct
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from time import monotonic
 from typing import Any, NamedTuple
@@ -30,7 +30,7 @@ UP = Metric("stellar_process_up", "gauge", "1 for each process that responds, 0 
 
 
 class ProcessReport(NamedTuple):
-    """What a process responds: why it is not healthy, why it is not ready, and its samples."""
+    """The report of a process: why it is not healthy, why it is not ready, and its samples."""
 
     live: str | None
     ready: str | None
@@ -104,6 +104,7 @@ class ProcessChannels:
 
     def __init__(self, count: int) -> None:
         self._channels: dict[int, _Channel | None] = dict.fromkeys(range(1, count + 1))
+        self._prepared: dict[int, socket.socket] = {}
         self._lock = threading.Lock()
 
     def open(self, number: int) -> socket.socket:
@@ -114,6 +115,27 @@ class ProcessChannels:
         if before is not None:
             before.close()
         return theirs
+
+    def prepare(self, collect: Collect) -> Callable[[int], None]:
+        """Open all connections; return a function that a child calls with its number to respond to the parent.
+
+        collect: yields the samples of the child
+        """
+        connections = self._prepared = {number: self.open(number) for number in self._channels}
+
+        def begin(number: int) -> None:
+            self.close()
+            for other, connection in connections.items():
+                if other != number:
+                    connection.close()
+            respond_in_thread(connections[number], collect, _find_nothing, _find_nothing)
+
+        return begin
+
+    def release(self) -> None:
+        """Close the ends of the children, after these were forked."""
+        for connection in self._prepared.values():
+            connection.close()
 
     def close(self) -> None:
         """Close all connections; a child must close those that it inherits."""
@@ -158,6 +180,10 @@ def _request(channel: _Channel | None) -> ProcessReport | None:
 def _join(problems: Iterable[tuple[int, str | None]]) -> str | None:
     found = [f"process {number}: {problem}" for number, problem in problems if problem]
     return "; ".join(found) or None
+
+
+def _find_nothing() -> None:
+    """Return None: there is no problem."""
 
 
 # -- In the children --------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from stellar.pipeline.run import Counts
 if TYPE_CHECKING:
     from stellar.maas import ModelClient
     from stellar.monitoring.address import ListenAddress
+    from stellar.monitoring.processes import ProcessChannels
 
 MESSAGES = Metric(
     "stellar_pipeline_messages_total", "counter", "Raw messages, such as lines, that were read.", ("pipeline",)
@@ -44,7 +45,8 @@ METRICS = (MESSAGES, RECORDS, REPORTS, LAG)
 class PipelineMetrics:
     """The metrics of the pipelines in this process.
 
-    counts: those of the run
+    counts: those of the run; None if another process has them
+    channels: the connections to the processes of the run, whose samples are added; None without any
     pipeline: the name of the sensors
     observer: counts rules and errors, and measures stages
     lags: messages that are not committed yet, by topic and partition
@@ -52,10 +54,11 @@ class PipelineMetrics:
     ready: why it cannot process messages now; None if it can
     """
 
-    counts: Counts = field(default_factory=Counts)
+    counts: Counts | None = None
     pipeline: str = ""
     live: FindProblem = lambda: None
     ready: FindProblem = lambda: None
+    channels: ProcessChannels | None = None
     observer: PipelineObserver = field(default_factory=PipelineObserver)
     lags: Mapping[tuple[str, int], int] = field(default_factory=dict)
     _client: ModelClient | None = None
@@ -68,7 +71,10 @@ class PipelineMetrics:
     def collect(self) -> Iterator[MetricSample]:
         """Yield all samples."""
         yield from collect_process()
-        yield from collect_counts(self.pipeline, self.counts)
+        if self.counts is not None:
+            yield from collect_counts(self.pipeline, self.counts)
+        if self.channels is not None:
+            yield from self.channels.collect()
         yield from self.observer.collect()
         if self._client is not None:
             from stellar.maas.metrics import collect_client  # most runs have no metrics

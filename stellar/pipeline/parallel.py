@@ -139,6 +139,7 @@ class BlockWork:
     """Runs a pipeline on blocks of lines in a process of its own; see Workers.
 
     encodings: the forms for the sinks of records and errors
+    observe_errors: returns a sink that also observes the error documents
     """
 
     pipeline: Pipeline | PipelineGroup
@@ -146,6 +147,7 @@ class BlockWork:
     services: Services
     in_flight: int | None = None
     topic: str | None = None
+    observe_errors: Callable[[Sink], Sink] = lambda sink: sink
 
     def __post_init__(self) -> None:
         self._warnings = WarningCollector()
@@ -159,9 +161,8 @@ class BlockWork:
         counts = Counts()
         collector = _Collector(self.encodings, counts)
         blocks = (_decode_block(message),)
-        run_batches(
-            self.pipeline, blocks, collector.add_record, collector.add_error, counts, self.in_flight, self.topic
-        )
+        errors = self.observe_errors(collector.add_error)
+        run_batches(self.pipeline, blocks, collector.add_record, errors, counts, self.in_flight, self.topic)
         collector.flush()
         return BlockResult(counts, collector.documents, self._warnings.take()).encode()
 

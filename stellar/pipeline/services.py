@@ -82,9 +82,10 @@ def connect_services(
     options: argparse.Namespace,
     stack: ExitStack,
     report_shadows: ReportShadows = print_shadow_counts,
+    metrics: PipelineMetrics | None = None,
 ) -> None:
     """Connect a pipeline to its models, and check what else its expressions need; see ServiceConnector."""
-    connector = ServiceConnector(options, report_shadows=report_shadows)
+    connector = ServiceConnector(options, report_shadows=report_shadows, metrics=metrics)
     stack.enter_context(connector).connect(pipeline, config)
 
 
@@ -179,17 +180,19 @@ class ServicesOfProcess:
 
     pipeline: the pipeline of this process
     shadow_counts: the arguments of `print_shadow_counts`
+    metrics: those of this process; None if they are not needed
     """
 
     pipeline: Pipelines
     config: SensorConfig
     options: argparse.Namespace
     shadow_counts: tuple[int, ...] = (0, 0, 0, 0)
+    metrics: PipelineMetrics | None = None
 
     def open(self, stack: ExitStack) -> None:
         """Connect the pipeline. Raises ValueError if something is missing or cannot be used."""
         try:
-            connect_services(self.pipeline, self.config, self.options, stack, self._note_shadows)
+            connect_services(self.pipeline, self.config, self.options, stack, self._note_shadows, self.metrics)
         except ConfigError as error:
             raise ValueError(str(error)) from error
 

@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from queue import SimpleQueue
@@ -122,9 +123,16 @@ class Workers:
 
     make_work: is called in each process
     name: the name of the processes in errors, before their numbers
+    begin: is called with its number in each process, before anything else
     """
 
-    def __init__(self, count: int, make_work: Callable[[], Work], name: str = "worker") -> None:
+    def __init__(
+        self,
+        count: int,
+        make_work: Callable[[], Work],
+        name: str = "worker",
+        begin: Callable[[int], object] = lambda number: None,
+    ) -> None:
         self._workers: list[_Worker] = []
         self._most_pending = _PENDING * count
         context = multiprocessing.get_context("fork")
@@ -132,7 +140,10 @@ class Workers:
             ours, theirs = context.Pipe()
             inherited = [*(each.connection for each in self._workers), ours]
             process = context.Process(
-                target=_run, args=(theirs, inherited, make_work), name=f"{name} {number}", daemon=True
+                target=_run,
+                args=(theirs, inherited, make_work, partial(begin, number)),
+                name=f"{name} {number}",
+                daemon=True,
             )
             with _blocked_signals():
                 process.start()
@@ -244,13 +255,16 @@ def _blocked_signals() -> Iterator[None]:
 # -- In the processes -------------------------------------------------------------------------------------------------
 
 
-def _run(connection: Connection, inherited: list[Connection], make_work: Callable[[], Work]) -> None:
+def _run(
+    connection: Connection, inherited: list[Connection], make_work: Callable[[], Work], begin: Callable[[], object]
+) -> None:
     """Do the work of a process until its parent ends it, or ends."""
     for number in _SIGNALS:  # of a terminal or a service manager, which the parent receives, too
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     for other in inherited:
         other.close()  # else this process would keep the connections of others open when the parent ends
+    begin()
     inbox: SimpleQueue[bytes] = SimpleQueue()
     Thread(target=_receive_messages, args=(connection, inbox), name="messages", daemon=True).start()
     with suppress(BrokenPipeError, ConnectionResetError):  # the parent has ended

@@ -158,6 +158,28 @@ def test_a_run_shows_the_calls_of_models(
     check_metrics(exposed.encode())
 
 
+def test_the_processes_of_a_run_are_shown_at_one_address(
+    write_config: WriteConfig, tmp_path: Path, models: Path, check_metrics: Callable[[bytes], None]
+) -> None:
+    rules = [{"name": "first", "rule": "n >= 0", "score": 5}]
+    enrichment = {"threatIntel": {"triageConfig": {"riskLevelRules": rules, "aggregator": "MAX"}}}
+    lines = [{"n": n, "host": str(n), "timestamp": 1, "is_alert": True} for n in range(50)]
+    more = ["--registry", models, "--workers", 2, "--in-flight", 1]
+    arguments = follow(write_config, tmp_path, [*lines, "garbage"], *more, parser=CALLING, enrichment=enrichment)
+    with running(*arguments, directory=tmp_path) as run:
+        wait_for(lambda: run.read('stellar_pipeline_messages_total{pipeline="squid"}') == 51)
+        exposed = run.get()
+    check_metrics(exposed.encode())
+
+    def add_up(series: str) -> float:
+        return sum(float(value) for value in re.findall(rf"^{series},process=\"[12]\"}} (.+)$", exposed, re.MULTILINE))
+
+    assert add_up('stellar_rule_matches_total{sensor="squid",rule="first"') == 50
+    assert add_up('stellar_pipeline_errors_total{sensor="squid",stage="parse"') == 1
+    assert add_up('stellar_model_calls_total{model="dga",version="1.0",outcome="ok"') == 50
+    assert len(re.findall(r'^stellar_process_up{process="."} 1$', exposed, re.MULTILINE)) == 2
+
+
 def run_with_json(arguments: list[object]) -> tuple[int, list[tuple[str, str]]]:
     """Return the status of a command, and the levels and messages that it has printed."""
     command = [sys.executable, "-c", PROGRAM, *map(str, arguments), "--log-format", "json"]

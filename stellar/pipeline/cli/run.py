@@ -128,7 +128,7 @@ def run(options: argparse.Namespace) -> int:
         files = _find_files(patterns, options)
         check_readable(files, (options.output, options.errors))
         _check_options(options, configs[0], files)
-        process = _connect(opened, options, targets, stack)
+        process = _connect(opened, options, targets, stack, metrics)
         save_cache()
         sinks = stack.enter_context(Sinks(targets.open_search, targets.open_remote))
         state = open_state(options, sinks, pipeline.sensor) if options.resume else RunState(pipeline.sensor)
@@ -229,7 +229,13 @@ def _check_configuration_stays(options: argparse.Namespace) -> None:
         )
 
 
-def _connect(opened: OpenPipeline, options: argparse.Namespace, targets: _TargetSettings, stack: ExitStack) -> _Process:
+def _connect(
+    opened: OpenPipeline,
+    options: argparse.Namespace,
+    targets: _TargetSettings,
+    stack: ExitStack,
+    metrics: PipelineMetrics | None,
+) -> _Process:
     """Return the function that processes batches, after the services of the pipeline were connected."""
     pipeline, configs = opened.pipeline, opened.configs
     if options.workers > 1 and isinstance(pipeline, PipelineGroup):
@@ -238,7 +244,7 @@ def _connect(opened: OpenPipeline, options: argparse.Namespace, targets: _Target
         targets.prepare(pipeline, configs)
         errors = find_encoding(options.errors, targets.choose) if options.errors else Encoding(_encode_failure)
         output = find_encoding(options.output, targets.choose)
-        return start_workers(pipeline, configs[0], options, (output, errors), stack)
+        return start_workers(pipeline, configs[0], options, (output, errors), stack, metrics)
     opened.connect()
     stack.enter_context(match_timer())
     return partial(_run_here, pipeline, options)
