@@ -23,7 +23,7 @@ SAMPLE_SECONDS = 1.0  # for which samples are reused, however often they are req
 SILENT_SECONDS = 120.0  # a turn takes less than a second, or the time-outs of a store that is not available
 
 _MODEL = ("model", "version")
-_INSTANCE = (*_MODEL, "instance")
+_INSTANCE = (*_MODEL, "id")
 
 LEADING = Metric("stellar_service_leading", "gauge", "1 if this service leads, 0 if it waits for another one to end.")
 REQUESTS = Metric(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from stellar.maas.schema import Model
 
 _MODEL = ("model", "version")
-_INSTANCE = (*_MODEL, "instance")
+_INSTANCE = (*_MODEL, "url")
 
 CALLS = Metric(
     "stellar_model_calls_total",
@@ -35,7 +35,7 @@ INSTANCE_REQUESTS = Metric(
 INSTANCES = Metric("stellar_model_instances", "gauge", "Registered instances, as this client sees them.", _MODEL)
 OPENED = Metric("stellar_model_circuits_opened_total", "counter", "Number of times that a circuit was opened.")
 CIRCUITS = Metric(
-    "stellar_model_circuit", "gauge", "1 for each circuit that is open, half-open or resting.", ("instance", "state")
+    "stellar_model_circuit", "gauge", "1 for each circuit that is open, half-open or resting.", ("url", "state")
 )
 CACHE_ENTRIES = Metric("stellar_model_cache_entries", "gauge", "Cached results.")
 CACHE_BYTES = Metric("stellar_model_cache_bytes", "gauge", "Memory of the cached results.")

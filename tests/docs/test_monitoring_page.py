@@ -78,6 +78,10 @@ def test_names_of_metrics_are_unique() -> None:
     assert len({metric.name for metric in METRICS}) == len(METRICS)
 
 
+def test_no_label_has_the_name_of_one_that_prometheus_adds() -> None:
+    assert not [metric.name for metric in METRICS if {"instance", "job", "le", "quantile"} & set(metric.labels)]
+
+
 def test_the_alerts_use_existing_metrics() -> None:
     used = set(re.findall(r"stellar_\w+", ALERTS.read_text(encoding="utf-8")))
     assert used <= SERIES

@@ -111,11 +111,11 @@ def test_instances_and_circuits_are_shown(client: ModelClient, transport: Model1
     for host in "bcd":
         with pytest.raises(MaasError):
             client.apply(endpoint, "apply", {"host": host})
-    labels = f'model="dga",version="1.0",instance="{URL}"'
+    labels = f'model="dga",version="1.0",url="{URL}"'
     assert read(client, f'stellar_model_instance_requests_total{{{labels},outcome="ok"}}') == 1
     assert read(client, f'stellar_model_instance_requests_total{{{labels},outcome="failed"}}') == 3
     assert read(client, 'stellar_model_instances{model="dga",version="1.0"}') == 1
-    assert read(client, f'stellar_model_circuit{{instance="{URL}",state="open"}}') == 1
+    assert read(client, f'stellar_model_circuit{{url="{URL}",state="open"}}') == 1
     assert read(client, "stellar_model_circuits_opened_total") == 1
 
 
