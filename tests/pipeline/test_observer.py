@@ -17,6 +17,7 @@ from stellar.pipeline.observer import METRICS, MeasuredParser, PipelineObserver,
 from stellar.pipeline.parsers import Parser
 from stellar.pipeline.pipeline import Pipeline
 from stellar.pipeline.records import Raw, Record
+from stellar.pipeline.worker.groups import EnrichmentGroup
 
 MakePipeline = Callable[..., Pipeline]
 ALERT = {"timestamp": 1, "is_alert": "true", "n": 1}
@@ -161,3 +162,28 @@ def test_a_parser_that_makes_records_later_is_measured_and_fails_as_without_metr
         next(records)
     assert read(observer, "stellar_pipeline_stage_seconds") == {("s", "parse"): 2}
     assert parser.complaint({}) == "no b"
+
+
+def test_a_changed_configuration_continues_the_counts_of_rules(make_pipeline: MakePipeline) -> None:
+    observer = PipelineObserver()
+    for score in (10, 20):
+        rules = [{"name": "always", "rule": "n > 0", "score": score}]
+        pipeline = make_pipeline(enrichment=with_rules(*rules))
+        observer.observe(pipeline)
+        process(pipeline, ALERT)
+    assert read(observer, "stellar_rule_matches_total") == {("squid", "always"): 2}
+
+
+def test_records_that_were_parsed_before_are_observed(make_pipeline: MakePipeline) -> None:
+    rules = [{"name": "always", "rule": "n > 0", "score": 10}]
+    pipeline, observer = make_pipeline(enrichment=with_rules(*rules)), PipelineObserver()
+    pipeline.is_parsing = False
+    observer.observe(pipeline)
+    group = EnrichmentGroup({"squid": pipeline}, make_pipeline())
+    record = {**ALERT, "source.type": "squid", "guid": "g", "original_string": "o"}
+    for _ in range(17):
+        [(outcome, _)] = group.processed(Raw(json.dumps(record).encode()))
+        assert isinstance(outcome, dict)
+        assert outcome["threat.triage.rules.0.name"] == "always"
+    assert read(observer, "stellar_rule_matches_total") == {("squid", "always"): 17}
+    assert read(observer, "stellar_pipeline_stage_seconds")["squid", "triage"] == 2
