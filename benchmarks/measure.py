@@ -113,9 +113,9 @@ class Process(NamedTuple):
     wall: float
 
 
-def script(module: str, *arguments: str) -> list[str]:
-    """Return the arguments with which Python runs the `main` of a module, as its installed script does."""
-    return ["-c", f"import sys; from {module} import main; sys.exit(main())", *arguments]
+def script(module: str, *arguments: str, function: str = "main") -> list[str]:
+    """Return the arguments with which Python runs a function of a module, as its installed script does."""
+    return ["-c", f"import sys; from {module} import {function}; sys.exit({function}())", *arguments]
 
 
 def process(arguments: Sequence[str], bytecode: str, cache: str | None = None) -> tuple[Process, str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -52,23 +54,43 @@ EXTRACTOR = {"config": {"columns": {"domain": 0}, "indicator_column": "domain", 
 
 
 def startup(peers: dict[str, Compile | None], rounds: int) -> GroupResult:
-    """Measure processes that only import, each command with little to do, and a bare Python for comparison."""
+    """Measure processes that only import, commands with little to do, `--help` of each, and a bare Python."""
     commands = {BARE: ["-c", "pass"]}
+    helps = list_helps() if peers["stellar"] else {}
     commands |= {f"import {peer.module}": ["-c", f"import {peer.module}"] for peer in PEERS if peers[peer.name]}
     with TemporaryDirectory() as directory:
         if peers["stellar"]:
             commands |= {FIRST: ["-c", FIRST], **_list_commands(Path(directory))}
-        fewest = _fewest(commands, rounds)
-    rows = [
-        [name, Quantity(taken.cpu, "ms"), Quantity(taken.wall, "ms"), _beyond(taken.cpu, fewest[BARE].cpu)]
-        for name, taken in fewest.items()
-    ]
-    table = Table("Start-up: whole processes", ["", "CPU", "wall clock", "CPU beyond a bare Python"], rows)
+        fewest = _fewest(commands | helps, rounds)
+    table = _make_table("Start-up: whole processes", commands, fewest)
     if EVAL not in fewest:
         return GroupResult([table], [])
     imported = fewest["import stellar"].cpu - fewest[BARE].cpu
     figures = [Finding(IMPORT, imported), Finding(COMMAND, fewest[EVAL].cpu), Finding(RUN, fewest[RUN_ONE].cpu)]
-    return GroupResult([table], figures)
+    return GroupResult([table, _make_table("Start-up: --help of each command", helps, fewest)], figures)
+
+
+def list_helps() -> dict[str, list[str]]:
+    """Return the command lines of `--help` of all installed commands."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    found = {}
+    for name, target in project["project"]["scripts"].items():
+        module, _, function = target.partition(":")
+        found[f"{name} --help"] = script(module, "--help", function=function)
+    return found
+
+
+def _make_table(title: str, names: Iterable[str], fewest: dict[str, Process]) -> Table:
+    rows = [
+        [
+            name,
+            Quantity(fewest[name].cpu, "ms"),
+            Quantity(fewest[name].wall, "ms"),
+            _beyond(fewest[name].cpu, fewest[BARE].cpu),
+        ]
+        for name in names
+    ]
+    return Table(title, ["", "CPU", "wall clock", "CPU beyond a bare Python"], rows)
 
 
 def _list_commands(directory: Path) -> dict[str, list[str]]:

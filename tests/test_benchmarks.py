@@ -28,8 +28,9 @@ from benchmarks import (
     report,
     results,
     rule_sets,
+    startup,
 )
-from benchmarks.measure import ROOT, geometric_mean, interleave
+from benchmarks.measure import ROOT, geometric_mean, interleave, process
 from benchmarks.rules import SHAPES, make_mixed_rules, make_short_rules
 from benchmarks.tasks import RECORDS_WITH_NULLS, TASKS, Task, records, same
 
@@ -264,6 +265,14 @@ def test_results_in_a_missing_directory_are_refused_before_the_measurement(tmp_p
     assert done.returncode == 2
     assert "its directory does not exist" in done.stderr
     assert done.stdout == ""
+
+
+def test_each_command_is_measured(tmp_path: Path) -> None:
+    helps = startup.list_helps()
+    assert {"stellar --help", "maas --help", "zk_load_configs.sh --help"} <= set(helps)
+    for name, command in helps.items():
+        _, output = process(command, str(tmp_path))
+        assert "usage" in output.lower(), name
 
 
 def test_a_missing_prompt_is_an_error(tmp_path) -> None:
