@@ -18,7 +18,7 @@ OTHERS = PYTHONPATH=build/installed $(BIN)/pytest $(addprefix --ignore=,$(COVERI
 # One process more than cores, as tests of servers wait most of the time; tests/scheduling.py distributes them
 PARALLEL = -n 3 --no-loadscope-reorder --max-worker-restart 0
 
-.PHONY: help demo demo-cluster test-all test test-engines check static covered unit engines interpreters pure package bench fuzz drills soak docs constraints clean
+.PHONY: help demo demo-cluster test-all test test-engines check static covered unit engines interpreters pure package bench bench-peers fuzz drills soak docs constraints clean
 
 help:  ## list the targets
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "%-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ pure:  ## run the pure tests, which need neither extras nor Linux, on PYTHON
 
 bench: .venv/.bench  ## measure the speed of the language beside its peers
 	$(BIN)/python -m benchmarks $(BENCH)
+
+bench-peers: .venv/.bench  ## build the peers in Rust and Go, which `make bench` measures too; needs cargo and go
+	$(BIN)/python -m benchmarks.native
 
 fuzz: .venv/.dev  ## evaluate 500,000 generated expressions: no exception but a StellarError, no hang, no growth
 	$(BIN)/python -m scripts.fuzz $(FUZZ)

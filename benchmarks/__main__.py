@@ -18,6 +18,7 @@ from benchmarks.java import java
 from benchmarks.language import compilation, tasks, width
 from benchmarks.mapped import mapped
 from benchmarks.models import models
+from benchmarks.native import NATIVE_PEERS
 from benchmarks.parsers import parsers
 from benchmarks.peers import PEERS, Compile, load_peers
 from benchmarks.pipeline import pipeline
@@ -71,6 +72,7 @@ def main() -> None:
         print(findings(found))
     if arguments.json:
         versions = {peer.name: _find_version(peer.name) for peer in PEERS if peer.name != "stellar"}
+        versions |= {peer.name: peer.find_version() if peer.program.exists() else None for peer in NATIVE_PEERS}
         write_results(arguments.json, describe_run(results, versions, quick=arguments.quick))
     print(f"{time.perf_counter() - begin:.0f} s in all")
 

@@ -2,7 +2,8 @@
 
 The pipeline is that of `data/pipeline`: Grok, three transformations, validation, an enrichment, and triage. The
 programs make the same documents, without error documents, counts, time limits, and the choice of any other format. One
-of them expects a value in each field, the other one accepts null, as expressions do.
+of them expects a value in each field, the other one accepts null, as expressions do. Mappings in VRL and Bloblang make
+the same documents in programs of their own, which are in Rust and Go and measure their own CPU time.
 
 Failing records are compared with those that do not fail, as a source of errors must not stop a pipeline.
 """
@@ -15,15 +16,18 @@ import random
 import re
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from benchmarks import native
 from benchmarks.language import BY_HAND
-from benchmarks.measure import interleave
+from benchmarks.measure import ElsewhereSlice, Slice, interleave
+from benchmarks.native import NATIVE_PEERS
 from benchmarks.peers import Compile
 from benchmarks.report import Finding, GroupResult, Limit, Quantity, Table, ratio
 
@@ -32,6 +36,9 @@ LINES = 500
 NULL_AWARE = f"{BY_HAND}, null-aware"
 LIMIT = Limit("a line of a proxy log to a document, to Python written by hand", must=1.5, aim=1)
 ORJSON_LIMIT = Limit("the same with orjson, to Python written by hand with json", must=1, aim=0.7)
+NATIVE_LIMITS = {
+    peer.name: Limit(f"a line of a proxy log to a document, to {peer.name}", must=1, aim=0.9) for peer in NATIVE_PEERS
+}
 FAILING_LIMIT = Limit("a record whose transformation fails, to one that does not", must=3, aim=2)
 UNREADABLE_LIMIT = Limit("a line that the parser cannot read, to one that it can", must=3, aim=2)
 
@@ -222,7 +229,7 @@ def pipeline(peers: dict[str, Compile | None], share: float) -> GroupResult:
         return run_once
 
     run = make_run()
-    works = {
+    works: dict[str, Slice] = {
         BY_HAND: measure(partial(run_by_hand, make_document)),
         NULL_AWARE: measure(partial(run_by_hand, make_null_aware_document)),
         "stellar": measure(run),
@@ -231,8 +238,46 @@ def pipeline(peers: dict[str, Compile | None], share: float) -> GroupResult:
     }
     if (encode := _find_orjson()) is not None:
         works["stellar, orjson"] = measure(make_run(encode))
-    taken = {name: fewest / len(lines) / 1000 for name, fewest in interleave(works, share).items()}
-    return _describe(taken)
+    with start_native_peers(lines) as (slices, missing):
+        works |= slices
+        taken = {name: fewest / len(lines) / 1000 for name, fewest in interleave(works, share).items()}
+    return describe(taken, missing)
+
+
+@contextmanager
+def start_native_peers(lines: Lines) -> Iterator[tuple[dict[str, Slice], dict[str, str]]]:
+    """Start the programs of the native peers; yield their slices, and for the others what is shown instead.
+
+    Raises PeerFailed if a program has ended.
+    """
+    slices: dict[str, Slice] = {}
+    missing: dict[str, str] = {}
+    expected = collect_documents(make_run(), lines)
+    with ExitStack() as stack:
+        for peer in NATIVE_PEERS:
+            try:
+                program = stack.enter_context(native.run(peer, lines))
+                documents = [remove_own_fields(document) for document in program.documents()]
+            except native.NotBuilt:
+                missing[peer.name] = "not built"
+                continue
+            if documents == expected:
+                slices[peer.name] = ElsewhereSlice(program.measure)
+            else:
+                missing[peer.name] = "wrong result"
+        yield slices, missing
+
+
+def collect_documents(work: Callable[[Lines, Write], None], lines: Lines) -> list[dict[str, Any]]:
+    """Return the documents of lines, without what differs in each run."""
+    written: list[bytes] = []
+    work(lines, written.append)
+    return [remove_own_fields(json.loads(document)) for document in written]
+
+
+def remove_own_fields(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a document without its identifier and times."""
+    return {name: value for name, value in document.items() if name != "guid" and not name.endswith(".ts")}
 
 
 def _find_orjson() -> Encode | None:
@@ -242,15 +287,17 @@ def _find_orjson() -> Encode | None:
     return None if encode_document is to_json_bytes else encode_document
 
 
-def _describe(taken: dict[str, float]) -> GroupResult:
+def describe(taken: dict[str, float], missing: dict[str, str]) -> GroupResult:
     """Return the tables and figures of the times of a line, in microseconds."""
 
     def compare(name: str, other: str) -> list[str]:
         return [Quantity(taken[name], "µs"), ratio(taken[name] / taken[other])]
 
-    programs = [name for name in (BY_HAND, NULL_AWARE, "stellar", "stellar, orjson") if name in taken]
+    natives = [peer.name for peer in NATIVE_PEERS]
+    programs = [name for name in (BY_HAND, NULL_AWARE, "stellar", "stellar, orjson", *natives) if name in taken]
     rows = [[name, *compare(name, BY_HAND), compare(name, NULL_AWARE)[1]] for name in programs]
     table = Table("Pipeline: CPU time of a Squid line", ["program", "line", f"/ {BY_HAND}", f"/ {NULL_AWARE}"], rows)
+    rows += [[name, reason, "", ""] for name, reason in missing.items()]
     failing = [
         ["transformation fails", *compare("fails", "stellar")],
         ["line cannot be read", *compare("unreadable", "stellar")],
@@ -263,4 +310,6 @@ def _describe(taken: dict[str, float]) -> GroupResult:
     ]
     if "stellar, orjson" in taken:
         figures.append(Finding(ORJSON_LIMIT, taken["stellar, orjson"] / taken[BY_HAND]))
-    return GroupResult([table, failures], figures)
+    figures += [Finding(NATIVE_LIMITS[name], taken["stellar"] / taken[name]) for name in natives if name in taken]
+    notes = ["Run `make bench-peers` to build the others.\n"] if "not built" in missing.values() else []
+    return GroupResult([table, *notes, failures], figures)

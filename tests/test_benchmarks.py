@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -83,15 +82,10 @@ def test_a_parser_agrees_with_its_python_equivalent(case: dict[str, Any]) -> Non
 
 
 def test_the_pipeline_makes_the_documents_of_the_program() -> None:
-    def collect(work: Callable[[list[bytes], Callable[[bytes], object]], None]) -> list[dict[str, Any]]:
-        written: list[bytes] = []
-        work(pipeline.make_lines(), written.append)
-        documents = map(json.loads, written)
-        return [{k: v for k, v in each.items() if k != "guid" and not k.endswith(".ts")} for each in documents]
-
-    expected = collect(pipeline.make_run())
+    lines = pipeline.make_lines()
+    expected = pipeline.collect_documents(pipeline.make_run(), lines)
     for make in (pipeline.make_document, pipeline.make_null_aware_document):
-        assert collect(partial(pipeline.run_by_hand, make)) == expected
+        assert pipeline.collect_documents(partial(pipeline.run_by_hand, make), lines) == expected
 
 
 @pytest.mark.parametrize(
