@@ -11,9 +11,9 @@ from benchmarks import models, registry
 
 
 def test_every_client_is_measured_and_no_repeated_record_is_requested_twice() -> None:
-    text, found = models.models({}, 0.02)
+    _, found = result = models.models({}, 0.02)
     for client in (models.SEQUENTIAL, models.GATHERED, models.SLIDING, models.OURS, models.BATCHED, models.CACHING):
-        assert client in text
+        assert client in result.text
     figures = {finding.limit: finding.figure for finding in found}
     assert figures[models.REPEATS] == 1
     limits = {models.CALL, models.STREAM, models.GATHER, models.BATCH, models.CACHED, models.REPEATS, models.WINDOW}
@@ -34,6 +34,6 @@ def test_hosts_follow_zipfs_law() -> None:
 
 @pytest.mark.engine
 def test_changes_of_the_registry_are_measured(engines: None) -> None:
-    text, (found,) = registry.registry({}, 3)
-    assert "6 changes of the registry" in text
+    _, (found,) = result = registry.registry({}, 3)
+    assert "6 changes of the registry" in result.text
     assert found.figure > 0
