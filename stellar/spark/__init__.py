@@ -8,6 +8,8 @@
 shipping      a pipeline as it is sent to executors: the JSON of its configuration, and settings
 executor      in the Python processes of executors: lines in, documents and errors out, in batches of Arrow
 pipelines     data frames of lines to data frames of documents and errors, with counts
+profiling     profiles in the processes of executors: messages in, values out
+profiles      profiles as aggregates
 evaluation    in the processes of executors: rows in, values and errors of expressions out
 expressions   typed columns of expressions, and functions for SQL
 tasks         the functions that Spark sends to executors
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from stellar.spark.pipelines import StreamCounts as StreamCounts
     from stellar.spark.pipelines import Transformed as Transformed
     from stellar.spark.pipelines import transform as transform
+    from stellar.spark.profiles import compute_profiles as compute_profiles
+    from stellar.spark.profiles import store_profiles as store_profiles
     from stellar.spark.shipping import ShippedPipeline as ShippedPipeline
     from stellar.spark.shipping import read_pipeline as read_pipeline
 
@@ -31,6 +35,7 @@ __getattr__, __dir__, __all__ = export_lazily(
     {
         ".expressions": ("evaluate", "make_udf"),
         ".pipelines": ("StreamCounts", "Transformed", "transform"),
+        ".profiles": ("compute_profiles", "store_profiles"),
         ".shipping": ("ShippedPipeline", "read_pipeline"),
     },
 )

@@ -104,9 +104,9 @@ def transform(
 
     Raises ValueError for a column that does not exist or has another type.
     """
-    columns = [_find_column(frame, input, ("string", "binary")).alias(VALUE)]
+    columns = [find_column(frame, input, ("string", "binary")).alias(VALUE)]
     if origin is not None:
-        columns.append(_find_column(frame, origin, ("string",)).alias(ORIGIN))
+        columns.append(find_column(frame, origin, ("string",)).alias(ORIGIN))
     types = dict(frame.dtypes)
     if all(types.get(name) == kind for name, kind in _KAFKA.items()):
         columns += [sql.col(name) for name in _KAFKA]
@@ -120,7 +120,7 @@ def transform(
     return Transformed(observed.select(sql.inline(OUTCOMES)), observation)
 
 
-def _find_column(frame: DataFrame, name: str, kinds: tuple[str, ...]) -> Column:
+def find_column(frame: DataFrame, name: str, kinds: tuple[str, ...]) -> Column:
     """Return a column of one of some types. Raises ValueError."""
     types = dict(frame.dtypes)
     if name not in types:

@@ -151,6 +151,15 @@ class _FileSnapshot(RecordingSnapshot):
         return {f"{name}{self.suffix}": text for name, text in super().texts().items()}
 
 
+def read_configurations(config: str | Path) -> RecordingSnapshot:
+    """Return the configurations of a directory or of ZooKeeper.
+
+    Raises ConfigError or OSError if they cannot be read, and ValueError for an invalid location.
+    """
+    location = read_location(str(config))
+    return _read_zookeeper(location) if isinstance(location, ZooKeeperLocation) else _read_directory(location)
+
+
 def _read_directory(directory: Path) -> RecordingSnapshot:
     if not directory.is_dir():
         raise ConfigError(str(directory), "", "not a directory; create it, or check the path")
