@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, field, fields
 from functools import partial
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
@@ -22,10 +22,20 @@ from stellar.java.match_timer import match_timer
 from stellar.language.conversions import to_string
 from stellar.language.errors import ConfigError
 from stellar.pipeline.encoding import encode_document
-from stellar.pipeline.records import Raw, Record, TopicPosition, hostname
+from stellar.pipeline.records import (
+    Failure,
+    Outcome,
+    Raw,
+    Record,
+    Report,
+    TopicPosition,
+    hostname,
+    make_error_document,
+)
 from stellar.pipeline.routing import PipelineGroup
 from stellar.pipeline.run import Counts, DeliveryLoop
 from stellar.pipeline.services import ServiceConnector, make_model_options
+from stellar.pipeline.worker.document_ids import DocumentIds, IdentifyingGroup, MessageIds
 from stellar.spark.shipping import ShippedPipeline
 from stellar.util.optional_imports import import_optional
 from stellar.util.version import __version__
@@ -68,9 +78,10 @@ def run_task(shipped: str, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Rec
 class _Opened:
     """A pipeline that is connected to its services."""
 
-    group: PipelineGroup
+    group: PipelineGroup | IdentifyingGroup
     in_flight: int | None
     stack: ExitStack
+    ids: DocumentIds | None
 
     @property
     def rows(self) -> int:
@@ -84,10 +95,32 @@ class _Opened:
         """Return the outcomes of the lines in a batch."""
         counts = Counts()
         outcomes = _Outcomes(counts)
-        loop = DeliveryLoop(self.group, outcomes.add_document, outcomes.add_error, counts)
+        make_loop = DeliveryLoop if self.ids is None else partial(_IdentifyingLoop, ids=self.ids)
+        loop = make_loop(self.group, outcomes.add_document, outcomes.add_error, counts)
         with match_timer():
             loop.run(_read_messages(batch), self.in_flight)
         return outcomes.finish()
+
+
+@dataclass(frozen=True)
+class _IdentifyingLoop(DeliveryLoop):
+    """A loop whose error documents have identifiers that are made from positions.
+
+    current: the identifiers of the message that is delivered
+    """
+
+    ids: DocumentIds = field(kw_only=True)
+    current: list[MessageIds] = field(default_factory=list, kw_only=True)
+
+    def deliver(self, raw: Raw, processed: Iterable[tuple[Outcome, list[Report]]]) -> None:
+        """Deliver the outcomes of a message, which has a position."""
+        assert raw.position is not None
+        self.current[:] = [self.ids.of(raw.position)]
+        super().deliver(raw, processed)
+
+    def _write_error(self, failure: Failure, raw: Raw) -> None:
+        document = make_error_document(failure, self.pipeline.sensor, raw)
+        self.errors({**document, "guid": self.current[0].name_error()})
 
 
 class _OpenedPipelines:
@@ -121,11 +154,18 @@ def _open(shipped: ShippedPipeline) -> _Opened:
         configs, group = shipped.load()
         connector = ServiceConnector(make_model_options(shipped.registry, shipped.zookeeper))
         stack.enter_context(connector).connect(group, configs[0])
+        ids = DocumentIds(_name_topic) if shipped.idempotent else None
+        identified = group if ids is None else IdentifyingGroup(group, ids)
     except (ConfigError, OSError, ValueError, LookupError) as error:
         stack.close()
         names = ", ".join(shipped.sensors)
         raise RuntimeError(f"cannot open the pipeline of {names} on the executor {hostname()}: {error}") from error
-    return _Opened(group, shipped.in_flight, stack)
+    return _Opened(identified, shipped.in_flight, stack, ids)
+
+
+def _name_topic(topic: str) -> str:
+    """Return the name of a topic, as Spark does not know its UUID."""
+    return topic
 
 
 # -- Lines ------------------------------------------------------------------------------------------------------------

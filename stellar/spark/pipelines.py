@@ -110,6 +110,11 @@ def transform(
     types = dict(frame.dtypes)
     if all(types.get(name) == kind for name, kind in _KAFKA.items()):
         columns += [sql.col(name) for name in _KAFKA]
+    elif pipeline.idempotent:
+        raise ValueError(
+            f"no positions in the data frame, which idempotent needs: expected the columns {', '.join(_KAFKA)} of "
+            "Spark's source for Kafka; pass the frame as it is loaded"
+        )
     outcomes = frame.select(columns).mapInArrow(
         make_task("stellar.spark.executor", "run_task", pipeline.encode()), SCHEMA
     )

@@ -40,6 +40,7 @@ class ShippedPipeline:
     registry: the directory of the model registry, or `none`; None if it is in ZooKeeper, or no models are called
     zookeeper: the ZooKeeper servers with the model registry, otherwise None
     in_flight: lines processed concurrently by each task; None for 64 if expressions call models, otherwise 1
+    idempotent: True to make identifiers from the positions of messages in Kafka; otherwise they are random
     version: the version of this package on the driver
     """
 
@@ -51,6 +52,7 @@ class ShippedPipeline:
     registry: str | None = None
     zookeeper: str | None = None
     in_flight: int | None = None
+    idempotent: bool = False
     version: str = __version__
 
     def encode(self) -> str:
@@ -87,6 +89,7 @@ def read_pipeline(
     registry: str | Path | None = None,
     zookeeper: str | None = None,
     in_flight: int | None = None,
+    idempotent: bool = False,
 ) -> ShippedPipeline:
     """Read and check the configuration of sensors, for `transform`.
 
@@ -97,6 +100,8 @@ def read_pipeline(
         of models
     zookeeper: the ZooKeeper servers with the model registry; by default those of the configuration
     in_flight: lines processed concurrently by each task; by default 64 if expressions call models, otherwise 1
+    idempotent: for frames of Kafka, make the `guid` of a record that brings none, and those of error documents, from
+        topic, partition and offset. So a batch that is repeated has the same documents.
 
     Raises ConfigErrors with all errors of all configurations, ValueError for invalid arguments, and OSError if the
     configuration cannot be read.
@@ -130,6 +135,7 @@ def read_pipeline(
         None if registry is None else str(registry),
         zookeeper,
         in_flight,
+        idempotent,
     )
 
 

@@ -67,6 +67,24 @@ def test_messages_are_processed_by_the_sensor_of_their_topic(
     assert (counts.read, counts.out, counts.rejected) == (5, 2, 3)
 
 
+def test_identifiers_are_made_of_positions(spark: SparkSession, topics: Topics, configure: Configure) -> None:
+    source = topics.create("in")
+    topics.send(source, [b'[{"n":1},{"n":2}]', b"{", b'[{"n":3,"guid":"own"}]'])
+    config = configure({"parsers/a.json": {
+        "parserClassName": "JSONMap", "sensorTopic": source, "parserConfig": {"jsonpQuery": "$"},
+    }})  # fmt: skip
+    frame = subscribe(spark.read, topics, source).load()
+    runs = [
+        [json.loads(row.value)["guid"] for row in transform(frame, pipeline).outcomes.collect()]
+        for pipeline in (read_pipeline(config, "a", idempotent=True, in_flight=count) for count in (1, 1, 4))
+    ]
+    assert runs[0] == runs[1] == runs[2]
+    assert len(set(runs[0])) == 4
+    assert runs[0][-1] == "own"
+    with pytest.raises(ValueError, match="no positions in the data frame, which idempotent needs"):
+        transform(frame.select("value"), read_pipeline(config, "a", idempotent=True))
+
+
 def test_a_stream_continues_from_its_checkpoint_and_writes_to_topics(
     spark: SparkSession, topics: Topics, configure: Configure, tmp_path: Path
 ) -> None:
