@@ -48,6 +48,8 @@ _ERROR_FIELDS: Mapping = {
 # Rules by patterns of names, of which the first that matches applies
 _PATTERNS: Mapping = {
     "*.ts": {"mapping": _MILLISECONDS},
+    # The source of a score: a number, or an expression, which is stored and cannot be found
+    "threat.triage.rules.*.score": {"mapping": {"type": "float", "ignore_malformed": True}},
     "threat.triage.*score": {"mapping": {"type": "float"}},
     "threat.triage.*reason": {"mapping": _LONG_KEYWORD},
     "threat.triage.*name": {"mapping": _LONG_KEYWORD},
