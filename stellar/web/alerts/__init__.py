@@ -2,6 +2,7 @@
 
 queries.py         what a user looks for, and the interface of sources
 sqlite_source.py   documents in a SQLite file
+search_source.py   documents in OpenSearch or Elasticsearch
 notes.py           annotations and states of alerts, stored beside the documents
 contents.py        the fields of a document, and the reasons of its score
 display.py         hostile values in harmless HTML

@@ -6,11 +6,12 @@ import argparse
 import ipaddress
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stellar.pipeline.command_line import OK, OptionError
-from stellar.pipeline.connectors.sinks import is_database
+from stellar.pipeline.connectors.sinks import is_database, is_search
 from stellar.pipeline.services import add_registry_options
 from stellar.util.abbreviate import quote
 from stellar.util.optional_imports import import_optional
@@ -35,8 +36,19 @@ _TOKEN_HELP = "file with the token that users enter to log in, and that programs
 _HEADER_HELP = (
     "header in which a reverse proxy names the user, such as X-Forwarded-User; the proxy must remove it from requests"
 )
-_NOTES_HELP = "SQLite file for annotations; by default beside the database, with the name NAME.notes.sqlite"
-_CONFIG_HELP = "directory of the configuration, to show each rule with its values for a document"
+_SOURCE_HELP = (
+    "what `stellar-pipeline run --output` has written: a SQLite file, or opensearch:URL,... or elasticsearch:URL,..."
+)
+_INDEX_HELP = "indices of a search server, as names and patterns; by default all that a pipeline writes, without errors"
+_NOTES_HELP = (
+    "SQLite file for annotations; by default beside the database, with the name NAME.notes.sqlite. Required for a "
+    "search server"
+)
+_CONFIG_HELP = (
+    "directory of the configuration, to show each rule with its values for a document; its global.json also has the "
+    "credentials for a search server"
+)
+_SECONDS_OF_TRANSFER = 5.0  # for the response of a query that is within its limit
 _SECONDS_HELP = "time limit of a query (default %(default)s)"
 _HOST_HELP = "host name in the URL of the page, by which a reverse proxy or a browser calls it; may be repeated"
 
@@ -44,7 +56,8 @@ _HOST_HELP = "host name in the URL of the page, by which a reverse proxy or a br
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     add = parser.add_argument
-    add("source", metavar="DATABASE", help="SQLite file that `stellar-pipeline run --output` has written")
+    add("source", metavar="SOURCE", help=_SOURCE_HELP)
+    add("--index", metavar="NAME,...", help=_INDEX_HELP)
     add("--create-indexes", action="store_true", help="create the indexes that the database lacks, then serve the page")
     add("--listen", metavar="HOST:PORT", type=_read_address, default="127.0.0.1:8180", help=_LISTEN_HELP)
     add("--token-file", metavar="FILE", help=_TOKEN_HELP)
@@ -116,7 +129,7 @@ def _make_site(options: argparse.Namespace, access: AccessRules, stack: ExitStac
     source = open_source(options)
     stack.callback(source.close)
     path = options.notes or _name_notes(options.source)
-    if Path(path).resolve() == Path(options.source).resolve():
+    if not is_search(options.source) and Path(path).resolve() == Path(options.source).resolve():
         raise OptionError("--notes must be another file than the documents")
     notes = AlertNotes(path)
     stack.callback(notes.close)
@@ -126,10 +139,20 @@ def _make_site(options: argparse.Namespace, access: AccessRules, stack: ExitStac
 
 def open_source(options: argparse.Namespace) -> AlertSource:
     """Return the source of documents that the options name. Raises SourceError, and ValueError for its name."""
+    if is_search(options.source):
+        return _open_search(options)
+    if options.index is not None:
+        raise OptionError("--index has an effect only with opensearch:URL or elasticsearch:URL")
+    if not is_database(options.source) and not Path(options.source).is_file():
+        raise OptionError(
+            f"unknown source {quote(options.source)}; expected a SQLite file, opensearch:URL or elasticsearch:URL"
+        )
+    return _open_database(options)
+
+
+def _open_database(options: argparse.Namespace) -> AlertSource:
     from stellar.web.alerts.sqlite_source import SqliteSource, create_alert_indexes
 
-    if not is_database(options.source) and not Path(options.source).is_file():
-        raise OptionError(f"unknown source {quote(options.source)}; expected a SQLite file")
     if options.create_indexes:
         created = create_alert_indexes(options.source)
         print(f"stellar-pipeline: created indexes: {', '.join(created) or 'none'}", file=sys.stderr)
@@ -141,6 +164,27 @@ def open_source(options: argparse.Namespace) -> AlertSource:
             file=sys.stderr,
         )
     return source
+
+
+def _open_search(options: argparse.Namespace) -> AlertSource:
+    from stellar.pipeline.config.loading import load_globals
+    from stellar.pipeline.connectors.search.client import SearchClient
+    from stellar.pipeline.connectors.search.settings import make_search_settings
+    from stellar.pipeline.connectors.search.target import parse_search_target
+    from stellar.web.alerts.search_source import INDICES, SearchSource
+
+    if options.create_indexes:
+        raise OptionError("--create-indexes is for SQLite; `stellar-pipeline template` creates templates of a server")
+    if options.notes is None:
+        raise OptionError("pass --notes FILE, a SQLite file for annotations: documents of a server are only read")
+    settings = load_globals(options.config).settings if options.config else {}
+    target = make_search_settings(parse_search_target(options.source), settings)
+    client = SearchClient(replace(target, seconds=options.query_seconds + _SECONDS_OF_TRANSFER))
+    try:
+        return SearchSource(client, options.index or INDICES, options.query_seconds)
+    except BaseException:
+        client.close()
+        raise
 
 
 def _name_notes(source: str) -> str:

@@ -38,6 +38,7 @@ PROGRAM = "import sys; from stellar.pipeline.cli import main; sys.exit(main())"
         (["--trusted-proxy", "10.0.0.1/8"], 2, "invalid address: 10.0.0.1/8 has host bits set"),
         (["--root-path", "alerts"], 2, "invalid path 'alerts': expected /NAME"),
         (["--query-seconds", "0"], 2, "expected 0.1 to 600 seconds"),
+        (["--index", "x"], 2, "--index has an effect only with opensearch:URL or elasticsearch:URL"),
         (["--config", "missing"], 2, "no such directory: missing"),
     ],
 )
