@@ -9,6 +9,8 @@ from typing import Any
 
 from stellar.models.boosters.json_document import JsonLimits
 from stellar.models.boosters.xgboost import read_xgboost_document
+from stellar.models.compiled.fields import NotCompiled
+from stellar.models.compiled.models import Score, compile_score
 from stellar.models.errors import InvalidModel, NotScored
 from stellar.models.evaluation.model import compile_document
 from stellar.models.evaluation.predictions import Scores
@@ -16,6 +18,8 @@ from stellar.models.forms.fields import DataField
 from stellar.models.forms.model import ModelDocument, Verification
 from stellar.models.pmml.reader import read_document
 from stellar.models.pmml.xml import XmlLimits
+
+RECORDS_BEFORE_COMPILATION = 100
 
 
 class ScoringModel:
@@ -27,6 +31,8 @@ class ScoringModel:
     def __init__(self, document: ModelDocument) -> None:
         self.document = document
         self._evaluation = compile_document(document)
+        self._count = 0
+        self._score: Score = self._count_score
 
     def evaluate(self, record: Mapping[str, Any]) -> Scores:
         """Return the predictions and outputs for a record. Raise NotScored for one that the model does not accept."""
@@ -42,6 +48,26 @@ class ScoringModel:
 
         The prediction has the name of the target, or `prediction`; shares are named `probability(category)`.
         """
+        return self._score(record)
+
+    def _count_score(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Score one of the first records; after them, a compiled function pays."""
+        self._count += 1
+        if self._count >= RECORDS_BEFORE_COMPILATION:
+            self.compile()
+        return self.score_completely(record)
+
+    def compile(self) -> bool:
+        """Compile the function of ordinary records. Return False for a model that has none."""
+        try:
+            self._score = compile_score(self.document, self.score_completely)
+        except NotCompiled:
+            self._score = self.score_completely
+            return False
+        return True
+
+    def score_completely(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the results for a record by the complete evaluation, which the compiled function must equal."""
         scores = self.evaluate(record)
         result: dict[str, Any] = {}
         for name, prediction in scores.predictions.items():

@@ -173,7 +173,7 @@ def _compile_classification(
     form: RegressionForm, sums: list[TermValue], target: TargetField, to_width: Rounding
 ) -> BodyEvaluation:
     categories = [_parse_category(equation, target) for equation in form.equations]
-    normalize = _find_normalization(form, target, to_width)
+    normalize = find_normalization(form, target, to_width)
 
     def evaluate(frame: Frame) -> Predictions:
         values = []
@@ -193,9 +193,10 @@ def _parse_category(equation: Equation, target: TargetField) -> Any:
     return target.parse(equation.category, equation.origin)
 
 
-def _find_normalization(
+def find_normalization(
     form: RegressionForm, target: TargetField, to_width: Rounding
 ) -> Callable[[list[float]], list[float]]:
+    """Return the function from the sums of the categories to their shares."""
     method = form.normalization
     if method == "softmax" and not (target.type is not None and target.type.operation == "ordinal"):
         return lambda values: softmax(values, to_width)

@@ -59,11 +59,15 @@ class TargetField:
                 prediction, value=self._convert(prediction.value), displays=self.displays or prediction.displays
             )
         value = self._default_number() if prediction.value is None else prediction.value
+        return replace(prediction, value=self.finish_number(value), displays=self.displays or prediction.displays)
+
+    def finish_number(self, value: Any) -> Any:
+        """Return a predicted number as it is returned."""
         if isinstance(value, float | int) and not isinstance(value, bool):
             value = self.change(value) if self._form is not None else value
             if self._is_single and self.convert is None:
                 value = Single(value)
-        return replace(prediction, value=self._convert(value), displays=self.displays or prediction.displays)
+        return self._convert(value)
 
     def parse(self, category: str, origin: Origin) -> Any:
         """Return a category of the document in the type of the target."""

@@ -1,0 +1,1 @@
+"""Compilation of forms to Python functions of one record."""
