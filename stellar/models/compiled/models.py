@@ -14,7 +14,7 @@ from typing import Any
 from stellar.models.compiled.expressions import write_expression
 from stellar.models.compiled.fields import LocalValue, NotCompiled, compare, find_kind, read_field
 from stellar.models.compiled.trees import write_tree
-from stellar.models.evaluation.regression import INVERSES, find_normalization
+from stellar.models.evaluation.regression import INVERSES, find_normalization, logistic
 from stellar.models.evaluation.targets import TargetField, find_targets
 from stellar.models.forms.bodies import EnsembleForm, Equation, RegressionForm, Term, TreeForm, TreeNode
 from stellar.models.forms.fields import DataField, DerivedField, FieldType
@@ -190,6 +190,10 @@ class _ModelWriter:
                 self.builder.assign_new("y", call(inverse, sums[0], self.builder.bind(identity, "identity")))
             )
         categories = tuple(target.parse(equation.category or "", equation.origin) for equation in form.equations)
+        if len(sums) == 2 and form.normalization == "logit" and not target.is_ordinal:
+            first = self.builder.assign_new("p", call(self.builder.bind(logistic, "logistic"), sums[0]))
+            second = self.builder.assign_new("p", ast.BinOp(constant(1.0), ast.Sub(), load(first)))
+            return WrittenShares(categories, (first, second), self._write_winner(categories, (first, second)))
         names = tuple(self.builder.new_name("p") for _ in categories)
         normalize = self.builder.bind(find_normalization(form, target, identity), "normalize")
         self.builder.unpack(names, call(normalize, ast.List(sums, ast.Load())))

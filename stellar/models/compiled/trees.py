@@ -77,6 +77,26 @@ def _write_single(form: FieldComparison, local: LocalValue) -> ast.expr:
     return compare(load(local.name), operator, constant(limit))
 
 
+_COMPLEMENTS = {
+    "equal": "notEqual",
+    "notEqual": "equal",
+    "lessThan": "greaterOrEqual",
+    "lessOrEqual": "greaterThan",
+    "greaterThan": "lessOrEqual",
+    "greaterOrEqual": "lessThan",
+}
+
+
+def are_complements(one: Predicate, other: Predicate) -> bool:
+    """Return True if exactly one of two predicates is true, whatever the value of their field."""
+    if isinstance(one, FieldComparison) and isinstance(other, FieldComparison):
+        is_same = (one.field, one.value) == (other.field, other.value)
+        return is_same and _COMPLEMENTS.get(one.operator) == other.operator
+    if isinstance(one, SetMembership) and isinstance(other, SetMembership):
+        return (one.field, one.values) == (other.field, other.values) and one.negated is not other.negated
+    return False
+
+
 def _write_combination(form: Combination, values: Locals, builder: FunctionBuilder) -> ast.expr:
     if form.operator == "surrogate":
         return write_predicate(form.predicates[0], values, builder)
@@ -109,8 +129,10 @@ def write_tree(
         if not node.children:
             return write_leaf(node)
         orelse = write_leaf(node) if returns_last and node.score is not None else write_missing()
-        for index in reversed(node.children):
-            child = form.nodes[index]
+        children = [form.nodes[index] for index in node.children]
+        if len(children) == 2 and are_complements(children[0].predicate, children[1].predicate):
+            orelse = write_node(children.pop(), depth + 1)
+        for child in reversed(children):
             body = write_node(child, depth + 1)
             test = write_predicate(child.predicate, values, builder)
             orelse = body if isinstance(test, ast.Constant) and test.value is True else [ast.If(test, body, orelse)]

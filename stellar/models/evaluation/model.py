@@ -52,6 +52,7 @@ class ModelEvaluation:
         scope.compile_pending()
         self._add_outputs = compile_outputs(form.outputs, self.targets, scope)
         self._by_name = {target.name: target for target in self.targets}
+        self._is_bare = is_bare(form) and self.targets[0].is_plain
 
     def evaluate(self, frame: Frame | None, record: Mapping[str, Any] | None = None) -> Scores:
         """Return the results for a record.
@@ -59,6 +60,8 @@ class ModelEvaluation:
         frame: of the model around this one
         record: for the outermost model
         """
+        if self._is_bare and frame is not None:
+            return Scores(self._evaluate(frame))
         inner = Frame(self.scope.resolvers, {} if record is None else record, frame)
         predictions = self._evaluate(inner)
         scores = Scores({name: self._finish(name, value) for name, value in predictions.items()})
@@ -75,11 +78,12 @@ class ModelEvaluation:
 
     def compile_inner(self, form: ModelForm, scope: FieldScope) -> ModelEvaluation:
         """Return the evaluation of a model within this one. Its outputs become fields of this one."""
-        inner = FieldScope(scope.functions, scope)
+        inner = scope if is_bare(form) else FieldScope(scope.functions, scope)
         for field in form.fields:
             if is_input(field):
                 outer = scope.require(field.name, field.origin)
-                inner.declare(field.name, compile_inner_input(outer, field))
+                if inner is not scope:
+                    inner.declare(field.name, compile_inner_input(outer, field))
         evaluation = ModelEvaluation(form, inner, self._data, self._find_category_type())
         for output in form.outputs:
             kind = inner.require(output.name, output.origin)
@@ -98,6 +102,17 @@ class ModelEvaluation:
         if len(names) != 1:
             raise InvalidModel(f"expected one active field with the items, got {len(names)}", self.form.origin)
         return names[0]
+
+
+def is_bare(form: ModelForm) -> bool:
+    """Return True for a model that can use the fields of the model around it as they are: a tree of a forest."""
+    if form.derived or form.outputs or not isinstance(form.body, bodies.TreeForm | bodies.RegressionForm):
+        return False
+    return all(
+        field.missing_replacement is None and field.missing != "returnInvalid" and field.outliers == "asIs"
+        for field in form.fields
+        if is_input(field)
+    )
 
 
 def is_input(field: MiningField) -> bool:

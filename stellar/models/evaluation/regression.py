@@ -122,6 +122,14 @@ def inverse_logit(value: float, to_width: Rounding = identity) -> float:
     return to_width(1.0 / to_width(1.0 + to_width(exponential(-value))))
 
 
+def logistic(value: float) -> float:
+    """Return the logistic function in binary64: `inverse_logit` without calls."""
+    try:
+        return 1.0 / (1.0 + math.exp(-value))
+    except OverflowError:
+        return 0.0
+
+
 def _inverse_cloglog(value: float, to_width: Rounding) -> float:
     return to_width(1.0 - to_width(exponential(-to_width(exponential(value)))))
 
@@ -198,14 +206,14 @@ def find_normalization(
 ) -> Callable[[list[float]], list[float]]:
     """Return the function from the sums of the categories to their shares."""
     method = form.normalization
-    if method == "softmax" and not (target.type is not None and target.type.operation == "ordinal"):
+    if method == "softmax" and not target.is_ordinal:
         return lambda values: softmax(values, to_width)
-    if method == "simplemax" and not (target.type is not None and target.type.operation == "ordinal"):
+    if method == "simplemax" and not target.is_ordinal:
         return lambda values: divide_by_sum(values, to_width)
     if method in ("exp", "simplemax", "softmax"):
         raise InvalidModel(f"normalizationMethod {method!r} is not for this classification", form.origin)
     inverse = limit_share if method == "none" else INVERSES[method]
-    if target.type is not None and target.type.operation == "ordinal":
+    if target.is_ordinal:
         return lambda values: accumulate_shares([inverse(value, to_width) for value in values], to_width)
     if len(form.equations) == 2:
         return lambda values: _complement(inverse(values[0], to_width), to_width)

@@ -26,6 +26,7 @@ class TargetField:
 
     name: None for a model without one
     type: None if nothing declares it
+    is_plain: a prediction is returned as it is
     category_type: of categories, that of the model around it if the model has no target
     order: the categories, in the order of the document
     """
@@ -48,7 +49,13 @@ class TargetField:
         self.convert = None if data is None else conversion_of(data.type.data, data.origin)
         self.category_type = outer if self.type is None else self.type
         self._parse = None if self.category_type is None else conversion_of(self.category_type.data, model.origin)
+        self.is_plain = form is None and data is None and not model.is_single
         self.displays = _find_displays(data, form)
+
+    @property
+    def is_ordinal(self) -> bool:
+        """True if the categories have an order."""
+        return self.type is not None and self.type.operation == "ordinal"
 
     def finish(self, prediction: Prediction) -> Prediction:
         """Return a prediction as it is returned: changed, with a default if it is missing, in the target's type."""

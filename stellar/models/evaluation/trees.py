@@ -34,6 +34,7 @@ class CompiledNode:
     score: Any = None
     shares: dict[Any, float] | None = None
     confidences: dict[Any, float] | None = None
+    predictions: Predictions | None = None
 
 
 # -- Compilation ------------------------------------------------------------------------------------------------------
@@ -116,7 +117,11 @@ def _evaluate_tree(
         node, missing_levels = search(frame)
         if node is None:
             return {target: Prediction(None)}
-        return {target: predict(node, penalty**missing_levels if missing_levels else 1.0)}
+        if missing_levels:
+            return {target: predict(node, penalty**missing_levels)}
+        if node.predictions is None:
+            node.predictions = {target: predict(node, 1.0)}
+        return node.predictions
 
     return evaluate
 
