@@ -16,6 +16,7 @@ from stellar.models.compiled.models import Score, compile_score
 from stellar.models.errors import InvalidModel, NotScored
 from stellar.models.evaluation.model import compile_document
 from stellar.models.evaluation.predictions import Scores
+from stellar.models.evaluation.tracing import ScoreStep
 from stellar.models.forms.fields import DataField
 from stellar.models.forms.model import ModelDocument, Verification
 from stellar.models.pmml.reader import read_document
@@ -38,8 +39,17 @@ class ScoringModel:
 
     def evaluate(self, record: Mapping[str, Any]) -> Scores:
         """Return the predictions and outputs for a record. Raise NotScored for one that the model does not accept."""
+        return self._evaluate(record, None)
+
+    def explain(self, record: Mapping[str, Any]) -> list[ScoreStep]:
+        """Return the nodes of trees, and the terms of sums, from which the results for a record follow."""
+        steps: list[ScoreStep] = []
+        self._evaluate(record, steps)
+        return steps
+
+    def _evaluate(self, record: Mapping[str, Any], steps: list[ScoreStep] | None) -> Scores:
         try:
-            return self._evaluation.evaluate(None, record)
+            return self._evaluation.evaluate(None, record, steps)
         except NotScored:
             raise
         except (ValueError, ArithmeticError) as error:  # of conversions and arithmetic within the model

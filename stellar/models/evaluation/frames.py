@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stellar.models.errors import InvalidModel, NotScored, Origin
+from stellar.models.evaluation.tracing import ScoreStep
 from stellar.models.forms.fields import DerivedField, FieldType, FunctionForm
 from stellar.util.suggestions import suggest_name
 
@@ -23,9 +24,10 @@ class Frame:
     values: those that are known; a missing value is None
     parent: the frame of the model around this one
     record: the fields of the record
+    steps: of an explanation, None unless there is one
     """
 
-    __slots__ = ("parent", "record", "resolvers", "values")
+    __slots__ = ("parent", "record", "resolvers", "steps", "values")
 
     def __init__(
         self,
@@ -38,6 +40,7 @@ class Frame:
         self.record = record
         self.parent = parent
         self.values = {} if values is None else values
+        self.steps: list[ScoreStep] | None = None if parent is None else parent.steps
 
     def get(self, name: str) -> Any:
         """Return the value of a field."""

@@ -22,6 +22,7 @@ from stellar.models.evaluation.rule_values import compile_association
 from stellar.models.evaluation.rules import compile_rule_set
 from stellar.models.evaluation.scorecards import compile_scorecard
 from stellar.models.evaluation.targets import find_targets
+from stellar.models.evaluation.tracing import ScoreStep
 from stellar.models.evaluation.trees import compile_tree
 from stellar.models.evaluation.vector_machines import compile_vector_machine
 from stellar.models.forms import bodies
@@ -54,15 +55,20 @@ class ModelEvaluation:
         self._by_name = {target.name: target for target in self.targets}
         self._is_bare = is_bare(form) and self.targets[0].is_plain
 
-    def evaluate(self, frame: Frame | None, record: Mapping[str, Any] | None = None) -> Scores:
+    def evaluate(
+        self, frame: Frame | None, record: Mapping[str, Any] | None = None, steps: list[ScoreStep] | None = None
+    ) -> Scores:
         """Return the results for a record.
 
         frame: of the model around this one
         record: for the outermost model
+        steps: a list to which the steps of the score are added
         """
         if self._is_bare and frame is not None:
             return Scores(self._evaluate(frame))
         inner = Frame(self.scope.resolvers, {} if record is None else record, frame)
+        if steps is not None:
+            inner.steps = steps
         predictions = self._evaluate(inner)
         scores = Scores({name: self._finish(name, value) for name, value in predictions.items()})
         self._add_outputs(inner, scores)

@@ -12,6 +12,7 @@ from stellar.models.evaluation.frames import FieldScope, Frame
 from stellar.models.evaluation.inputs import parse_constant
 from stellar.models.evaluation.predictions import BodyEvaluation, Prediction, Predictions, find_winner
 from stellar.models.evaluation.targets import TargetField
+from stellar.models.evaluation.tracing import ScoreStep, describe_term
 from stellar.models.forms.bodies import Equation, RegressionForm, Term
 from stellar.models.forms.model import ModelForm
 from stellar.models.values import describe, identity, round_single
@@ -65,9 +66,16 @@ def compile_equation(form: Equation, scope: FieldScope, to_width: Rounding) -> T
             if value is None:
                 return None
             total = to_width(total + value)
+        if frame.steps is not None:
+            frame.steps.extend(_trace_terms(form, [term(frame) for term in terms]))
         return to_width(total + intercept)
 
     return evaluate
+
+
+def _trace_terms(form: Equation, values: list[float | None]) -> list[ScoreStep]:
+    steps = [ScoreStep(term.origin, describe_term(term), value) for term, value in zip(form.terms, values, strict=True)]
+    return [ScoreStep(form.origin, "intercept", form.intercept), *steps]
 
 
 def _compile_term(form: Term, scope: FieldScope, to_width: Rounding) -> TermValue:

@@ -12,6 +12,7 @@ from stellar.models.evaluation.inputs import parse_constant
 from stellar.models.evaluation.predicates import Test, compile_predicate
 from stellar.models.evaluation.predictions import BodyEvaluation, Prediction, Predictions, find_winner
 from stellar.models.evaluation.targets import TargetField
+from stellar.models.evaluation.tracing import trace_path
 from stellar.models.forms.bodies import TreeForm, TreeNode
 from stellar.models.forms.model import ModelForm
 from stellar.models.forms.predicates import Combination, Predicate
@@ -115,6 +116,8 @@ def _evaluate_tree(
 
     def evaluate(frame: Frame) -> Predictions:
         node, missing_levels = search(frame)
+        if node is not None and frame.steps is not None:
+            frame.steps.extend(trace_path(form, node.form))
         if node is None:
             return {target: Prediction(None)}
         if missing_levels:
