@@ -72,7 +72,8 @@ def build_document(form: BoosterForm, version: str) -> ModelDocument:
 
 def _build_data_field(feature: Feature, is_single: bool, origin: Origin) -> DataField:
     if feature.categories:
-        return DataField(feature.name, FieldType("categorical", "string"), (), (), origin)
+        data_type = "string" if isinstance(feature.categories[0], str) else "integer"
+        return DataField(feature.name, FieldType("categorical", data_type), (), (), origin)
     # XGBoost refuses numbers that are infinite in binary32
     ranges = (ValueRange(-LARGEST_SINGLE, LARGEST_SINGLE, True, True),) if is_single else ()
     return DataField(feature.name, FieldType("continuous", "double"), MISSING, ranges, origin)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 
+from stellar.models.boosters.categories import add_categories
 from stellar.models.boosters.documents import MOST_FEATURES, MOST_NODES, build_document, check_names
 from stellar.models.boosters.json_document import JsonLimits, JsonValue, abbreviate, read_json
 from stellar.models.boosters.xgboost_trees import read_tree
@@ -55,9 +56,10 @@ def read_xgboost_document(data: bytes, limits: JsonLimits | None = None) -> Mode
     outputs = _read_outputs(parameters)
     _check_outputs(link, outputs, learner)
     features = _read_features(learner, parameters.get("num_feature").integer(0, MOST_FEATURES))
+    model, weight_drop = _find_model(learner.get("gradient_booster"))
     form = BoosterForm(
-        trees=_read_booster(learner.get("gradient_booster"), len(features), outputs),
-        features=features,
+        trees=_read_trees(model, weight_drop, len(features), outputs),
+        features=add_categories(features, model.find("cats")),
         bases=_read_bases(parameters.get("base_score"), outputs, base_function),
         link=link,
         is_single=True,
@@ -107,12 +109,10 @@ def _check_outputs(link: Link, outputs: int, learner: JsonValue) -> None:
 def _read_features(learner: JsonValue, count: int) -> tuple[Feature, ...]:
     stored = learner.find("feature_names")
     names = () if stored is None else stored.strings()
-    if not names:
-        return tuple(Feature(f"f{index}") for index in range(count))
-    if stored is not None and len(names) != count:
+    if stored is not None and names and len(names) != count:
         stored.refuse(f"expected {count} names, got {len(names)}; export the model again")
     check_names(names, learner.origin)
-    return tuple(Feature(name) for name in names)
+    return tuple(Feature(name) for name in names or (f"f{index}" for index in range(count)))
 
 
 def _read_bases(value: JsonValue, outputs: int, function: str) -> tuple[float, ...]:
@@ -142,13 +142,14 @@ def _convert_base(value: JsonValue, score: float, function: str) -> float:
 # -- The booster ------------------------------------------------------------------------------------------------------
 
 
-def _read_booster(booster: JsonValue, features: int, outputs: int) -> tuple[BoostedTree, ...]:
+def _find_model(booster: JsonValue) -> tuple[JsonValue, JsonValue | None]:
+    """Return the trees' model, and the weights of the trees of DART."""
     name = booster.get("name").string()
     match name:
         case "gbtree":
-            return _read_trees(booster.get("model"), None, features, outputs)
+            return booster.get("model"), None
         case "dart":
-            return _read_trees(booster.get("gbtree").get("model"), booster.get("weight_drop"), features, outputs)
+            return booster.get("gbtree").get("model"), booster.get("weight_drop")
     booster.get("name").refuse(f"booster {name!r:.80} is not supported; use gbtree or dart")
 
 

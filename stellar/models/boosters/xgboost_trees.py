@@ -29,19 +29,14 @@ def read_tree(tree: JsonValue, features: int) -> tuple[Split | float, ...]:
         if left[index] == -1:
             nodes.append(condition)
             continue
+        children, is_missing_left = (left[index], right[index]), bool(defaults[index])
         members = categories.get(index)
+        if members is not None:  # a category of the set leads to the right in XGBoost
+            children, is_missing_left = children[::-1], not is_missing_left
+            condition = 0.0
+        operator = "lessThan" if members is None else "isIn"
         nodes.append(
-            Split(
-                feature=indices[index],
-                operator="lessThan" if members is None else "isIn",
-                threshold=condition,
-                categories=_NO_CATEGORIES if members is None else members,
-                is_missing_left=bool(defaults[index]),
-                is_zero_missing=False,
-                # A category of the set leads to the right in XGBoost
-                left=left[index] if members is None else right[index],
-                right=right[index] if members is None else left[index],
-            )
+            Split(indices[index], operator, condition, members or _NO_CATEGORIES, is_missing_left, False, *children)
         )
     check_tree(nodes, features, tree.origin)
     return tuple(nodes)

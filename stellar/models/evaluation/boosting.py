@@ -19,7 +19,7 @@ Test = Callable[[Any], bool]
 # A split: feature, test, and the nodes if it is true and if it is false; or the value of a leaf
 Node = tuple[int, Test, int, int] | float
 Input = Callable[[Frame], float]
-LARGEST_CATEGORY = 2**24
+LARGEST_CATEGORY = 2**31
 
 
 def compile_booster(form: BoosterForm, target: TargetField, scope: FieldScope) -> BodyEvaluation:
@@ -131,11 +131,11 @@ def _compile_zero_test(node: Split) -> Test:
 
 
 def _compile_membership(node: Split) -> Test:
-    categories, is_missing_left = node.categories, node.is_missing_left
+    categories, smallest, is_missing_left = node.categories, node.threshold, node.is_missing_left
 
     def test(value: float) -> bool:
         if value != value:
             return is_missing_left
-        return -1 < value < LARGEST_CATEGORY and int(value) in categories
+        return smallest <= value < LARGEST_CATEGORY and int(value) in categories
 
     return test

@@ -15,7 +15,7 @@ class Split:
 
     feature: index of the feature
     operator: lessThan, lessOrEqual or isIn, which lead to the left child
-    threshold: of the first two
+    threshold: of the first two; of isIn, the smallest value that can be a category
     categories: of isIn
     is_missing_left: a missing value leads to the left child
     is_zero_missing: zero is a missing value
@@ -51,11 +51,11 @@ class BoostedTree:
 class Feature:
     """A feature of a booster.
 
-    categories: names whose index is the value of the feature; empty for numbers
+    categories: strings, or integers, whose index is the value of the feature; empty for numbers
     """
 
     name: str
-    categories: tuple[str, ...] = ()
+    categories: tuple[str | int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stellar.models.errors import InvalidField, InvalidModel
 from stellar.models.scoring import ScoringModel, read_xgboost
 
 xgboost = pytest.importorskip("xgboost")
@@ -50,7 +51,7 @@ def make_flags(rows: Rows) -> Rows:
 @pytest.mark.parametrize("form", ["json", "ubj"])
 @pytest.mark.parametrize("booster", ["gbtree", "dart"])
 def test_probabilities_equal_those_of_the_library(rows: Rows, booster: str, form: str) -> None:
-    options = {"rate_drop": 0.3} if booster == "dart" else {}
+    options: dict[str, Any] = {"rate_drop": 0.3} if booster == "dart" else {}
     trained = train(rows, "binary:logistic", make_flags(rows), booster=booster, **options)
     model = read(trained, form)
     results = [model.score(record_of(row)) for row in rows]
@@ -120,7 +121,7 @@ def test_classes_of_a_hinge_equal_those_of_the_library(rows: Rows) -> None:
 
 @pytest.mark.parametrize("booster", ["gbtree", "dart"])
 def test_probabilities_of_several_classes_equal_those_of_the_library(rows: Rows, booster: str) -> None:
-    options = {"rate_drop": 0.3} if booster == "dart" else {}
+    options: dict[str, Any] = {"rate_drop": 0.3} if booster == "dart" else {}
     trained = train(rows, "multi:softprob", make_labels(rows, "classes"), num_class=4, booster=booster, **options)
     model = read(trained, "ubj")
     for row, expected in zip(rows, predict(trained, rows), strict=True):
@@ -136,7 +137,13 @@ def test_classes_equal_those_of_the_library(rows: Rows) -> None:
 
 
 def test_a_random_forest_equals_that_of_the_library(rows: Rows) -> None:
-    options = {"num_parallel_tree": 15, "subsample": 0.7, "colsample_bynode": 0.7, "learning_rate": 1, "seed": 3}
+    options: dict[str, Any] = {
+        "num_parallel_tree": 15,
+        "subsample": 0.7,
+        "colsample_bynode": 0.7,
+        "learning_rate": 1,
+        "seed": 3,
+    }
     trained = train(rows, "binary:logistic", make_flags(rows), rounds=2, **options)
     model = read(trained)
     assert [model.score(record_of(row))["probability(1)"] for row in rows] == predict(trained, rows)
@@ -164,3 +171,52 @@ def test_a_stated_base_score_is_that_of_the_library(rows: Rows, objective: str, 
     model = read(trained)
     results = [list(model.score(record_of(row)).values())[-1] for row in rows]
     assert results == predict(trained, rows)
+
+
+# Values that are no category of the training data, and those at the edges of the bits of a set
+ODD_CATEGORIES = [-1.0, -0.5, -0.0, 2.7, 39.0, 50.0, 63.0, 64.0, 65.0, 1e6, 2.0**24, 2.0**24 + 2, 1e10]
+
+
+@pytest.mark.parametrize("most_one_hot", [1, 100])
+def test_categories_lead_where_the_library_goes(most_one_hot: int) -> None:
+    random = np.random.default_rng(5)
+    rows = np.stack([random.normal(size=1500), *random.integers(0, [[40], [3]], (2, 1500))], axis=1)
+    rows[random.random(rows.shape) < 0.1] = np.nan
+    labels = (np.nan_to_num(rows[:, 1]) % 3 == 0) ^ (np.nan_to_num(rows[:, 2]) == 1)
+    kinds = {"feature_types": ["q", "c", "c"], "enable_categorical": True}
+    options = {"objective": "binary:logistic", "max_cat_to_onehot": most_one_hot, "nthread": 1}
+    trained = xgboost.train(options, xgboost.DMatrix(rows, labels, **kinds), 8)
+    rows[::3, 1] = np.resize(ODD_CATEGORIES, len(rows[::3]))
+    model = read(trained)
+    records = [{f"f{index}": float(value) for index, value in enumerate(row)} for row in rows]
+    results = [model.score(record)["probability(1)"] for record in records]
+    assert results == trained.predict(xgboost.DMatrix(rows, **kinds)).tolist()
+
+
+def test_names_of_categories_are_those_of_the_training_data() -> None:
+    pandas = pytest.importorskip("pandas")
+    random = np.random.default_rng(6)
+    frame = pandas.DataFrame(
+        {
+            "tld": pandas.Categorical(random.choice(np.array(["com", "ru", "de", None], object), 600)),
+            "port": pandas.Categorical(random.choice([22, 80, 443], 600)),
+        }
+    )
+    labels = (frame["tld"] == "ru") | (frame["port"] == 80)
+    data = xgboost.DMatrix(frame, labels, enable_categorical=True)
+    trained = xgboost.train({"objective": "binary:logistic", "nthread": 1}, data, 4)
+    for form in ("json", "ubj"):
+        model = read(trained, form)
+        records = [{name: value for name, value in row.items() if value == value} for row in frame.to_dict("records")]
+        assert [model.score(record)["probability(1)"] for record in records] == trained.predict(data).tolist()
+        with pytest.raises(InvalidField, match="'tld': the model does not know the category 'fr'"):
+            model.score({"tld": "fr", "port": 22})
+
+
+def test_names_of_categories_that_xgboost_cuts_are_refused() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"tld": pandas.Categorical(["com", "рф"] * 50)})
+    data = xgboost.DMatrix(frame, frame["tld"] == "com", enable_categorical=True)
+    trained = xgboost.train({"objective": "binary:logistic", "nthread": 1}, data, 1)
+    with pytest.raises(InvalidModel, match=r"\$.*\.cats\.enc\[0\]\.values: XGBoost cuts names of categories"):
+        read(trained)
