@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from stellar.models.boosters.json_document import JsonLimits
+from stellar.models.boosters.lightgbm import read_lightgbm_document
+from stellar.models.boosters.lightgbm_text import TextLimits
 from stellar.models.boosters.xgboost import read_xgboost_document
 from stellar.models.compiled.fields import NotCompiled
 from stellar.models.compiled.models import Score, compile_score
@@ -167,3 +169,15 @@ def load_xgboost(path: Path, limits: JsonLimits | None = None) -> ScoringModel:
     limits = limits or JsonLimits()
     with path.open("rb") as file:
         return read_xgboost(file.read(limits.size + 1), limits)
+
+
+def read_lightgbm(data: bytes, limits: TextLimits | None = None) -> ScoringModel:
+    """Return the model of a text file of LightGBM. Raise InvalidModel, with the line, if it cannot be scored."""
+    return ScoringModel(read_lightgbm_document(data, limits))
+
+
+def load_lightgbm(path: Path, limits: TextLimits | None = None) -> ScoringModel:
+    """Return the model of a file of LightGBM."""
+    limits = limits or TextLimits()
+    with path.open("rb") as file:
+        return read_lightgbm(file.read(limits.size + 1), limits)

@@ -58,7 +58,7 @@ def build_document(form: BoosterForm, version: str) -> ModelDocument:
         name=None,
         function="regression" if form.link.result == "number" else "classification",
         is_single=form.is_single,
-        fields=tuple(_build_mining_field(feature, form.origin) for feature in features),
+        fields=tuple(_build_mining_field(feature, form) for feature in features),
         derived=(),
         targets=(),
         outputs=(),
@@ -73,13 +73,15 @@ def build_document(form: BoosterForm, version: str) -> ModelDocument:
 def _build_data_field(feature: Feature, is_single: bool, origin: Origin) -> DataField:
     if feature.categories:
         data_type = "string" if isinstance(feature.categories[0], str) else "integer"
-        return DataField(feature.name, FieldType("categorical", data_type), (), (), origin)
+        values = tuple(ListedValue(str(category), "valid") for category in feature.categories)
+        return DataField(feature.name, FieldType("categorical", data_type), values, (), origin)
     # XGBoost refuses numbers that are infinite in binary32
     ranges = (ValueRange(-LARGEST_SINGLE, LARGEST_SINGLE, True, True),) if is_single else ()
     return DataField(feature.name, FieldType("continuous", "double"), MISSING, ranges, origin)
 
 
-def _build_mining_field(feature: Feature, origin: Origin) -> MiningField:
+def _build_mining_field(feature: Feature, form: BoosterForm) -> MiningField:
+    """A category that training did not have is missing in LightGBM, and an error in XGBoost."""
     return MiningField(
         name=feature.name,
         usage="active",
@@ -89,8 +91,8 @@ def _build_mining_field(feature: Feature, origin: Origin) -> MiningField:
         high=None,
         missing="asIs",
         missing_replacement=None,
-        invalid="returnInvalid",
+        invalid="asMissing" if feature.categories and not form.is_single else "returnInvalid",
         invalid_replacement=None,
         importance=None,
-        origin=origin,
+        origin=form.origin,
     )

@@ -7,13 +7,12 @@ from array import array
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from stellar.models.errors import InvalidField
 from stellar.models.evaluation.boosting_links import compile_link
 from stellar.models.evaluation.frames import FieldScope, Frame
 from stellar.models.evaluation.predictions import BodyEvaluation, Predictions
 from stellar.models.evaluation.targets import TargetField
 from stellar.models.forms.boosting import BoostedTree, BoosterForm, Feature, Split
-from stellar.models.values import describe, round_single
+from stellar.models.values import round_single
 
 Test = Callable[[Any], bool]
 # A split: feature, test, and the nodes if it is true and if it is false; or the value of a leaf
@@ -61,18 +60,10 @@ def _compile_input(feature: Feature, form: BoosterForm) -> Input:
 
 
 def _read_category(feature: Feature) -> Input:
-    codes = {category: float(index) for index, category in enumerate(feature.categories)}
+    codes: dict[Any, float] = {category: float(index) for index, category in enumerate(feature.categories)}
+    codes[None] = math.nan
     name = feature.name
-
-    def read(frame: Frame) -> float:
-        value = frame.get(name)
-        if value is None:
-            return math.nan
-        if value not in codes:
-            raise InvalidField(name, f"the model does not know the category {describe(value)}")
-        return codes[value]
-
-    return read
+    return lambda frame: codes[frame.get(name)]
 
 
 # -- Trees ------------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from stellar.models.evaluation.predictions import Prediction, Predictions, find_winner
@@ -94,4 +95,47 @@ _SINGLE: dict[str, Callable[[Link], Callable[[Sums], Sums]]] = {
     "argmax": lambda _: lambda sums: [float(sums.index(max(sums)))],
     "step": lambda _: lambda sums: [1.0 if sums[0] > 0 else 0.0],
 }
-_DOUBLE: dict[str, Callable[[Link], Callable[[Sums], Sums]]] = {}
+
+
+# -- Functions of binary64 numbers, with the operations of LightGBM ---------------------------------------------------
+
+
+def _exp(value: float) -> float:
+    try:
+        return math.exp(value)
+    except OverflowError:
+        return math.inf
+
+
+def _logistic(value: float, scale: float) -> float:
+    return 1.0 / (1.0 + _exp(-scale * value))
+
+
+def _share(link: Link) -> Callable[[Sums], Sums]:
+    def convert(sums: Sums) -> Sums:
+        share = _logistic(sums[0], link.scale)
+        return [share] if link.result == "number" else [1.0 - share, share]
+
+    return convert
+
+
+def _softmax(sums: Sums) -> Sums:
+    largest = max(sums)
+    powers = [_exp(value - largest) for value in sums]
+    total = sum_in_order(powers)
+    return [power / total for power in powers]
+
+
+def _softplus(value: float) -> float:
+    return math.log1p(_exp(value))
+
+
+_DOUBLE: dict[str, Callable[[Link], Callable[[Sums], Sums]]] = {
+    "identity": lambda _: lambda sums: sums,
+    "exponential": lambda _: lambda sums: [_exp(value) for value in sums],
+    "logistic": _share,
+    "logistics": lambda link: lambda sums: [_logistic(value, link.scale) for value in sums],
+    "signed_square": lambda _: lambda sums: [math.copysign(value * value, value) for value in sums],
+    "softmax": lambda _: _softmax,
+    "softplus": lambda _: lambda sums: [_softplus(value) for value in sums],
+}

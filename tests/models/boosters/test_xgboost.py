@@ -209,7 +209,7 @@ def test_names_of_categories_are_those_of_the_training_data() -> None:
         model = read(trained, form)
         records = [{name: value for name, value in row.items() if value == value} for row in frame.to_dict("records")]
         assert [model.score(record)["probability(1)"] for record in records] == trained.predict(data).tolist()
-        with pytest.raises(InvalidField, match="'tld': the model does not know the category 'fr'"):
+        with pytest.raises(InvalidField, match="'tld': the model does not accept 'fr'"):
             model.score({"tld": "fr", "port": 22})
 
 
