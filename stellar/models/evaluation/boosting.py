@@ -7,12 +7,13 @@ from array import array
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from stellar.models.errors import InvalidField
 from stellar.models.evaluation.boosting_links import compile_link
 from stellar.models.evaluation.frames import FieldScope, Frame
 from stellar.models.evaluation.predictions import BodyEvaluation, Predictions
 from stellar.models.evaluation.targets import TargetField
 from stellar.models.forms.boosting import BoostedTree, BoosterForm, Feature, Split
-from stellar.models.values import round_single
+from stellar.models.values import describe, round_single
 
 Test = Callable[[Any], bool]
 # A split: feature, test, and the nodes if it is true and if it is false; or the value of a leaf
@@ -52,6 +53,8 @@ def _compile_input(feature: Feature, form: BoosterForm) -> Input:
         value = frame.get(name)
         if value is None:
             return math.nan
+        if not isinstance(value, float):
+            raise InvalidField(name, f"expected a number, got {describe(value)}")
         if to_width is not None:
             return to_width(value)
         return 0.0 if -zero <= value <= zero else value
@@ -63,7 +66,14 @@ def _read_category(feature: Feature) -> Input:
     codes: dict[Any, float] = {category: float(index) for index, category in enumerate(feature.categories)}
     codes[None] = math.nan
     name = feature.name
-    return lambda frame: codes[frame.get(name)]
+
+    def read(frame: Frame) -> float:
+        value = frame.get(name)
+        if isinstance(value, list):
+            raise InvalidField(name, f"expected a category, got {describe(value)}")
+        return codes[value]
+
+    return read
 
 
 # -- Trees ------------------------------------------------------------------------------------------------------------

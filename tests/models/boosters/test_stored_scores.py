@@ -1,0 +1,36 @@
+"""Tests of files of boosters with the scores that their libraries returned: they need no library."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stellar.models.scoring import ScoringModel, load_lightgbm, load_xgboost
+
+DATA = Path(__file__).parent / "data"
+FEATURES = ["n_systems", "ttl_mean", "entropy", "length"]
+STORED = json.loads((DATA / "scores.json").read_text())
+
+
+def load(name: str) -> ScoringModel:
+    path = DATA / name
+    return load_lightgbm(path) if path.suffix == ".txt" else load_xgboost(path)
+
+
+@pytest.mark.parametrize("name", STORED["scores"])
+def test_scores_are_those_of_the_library(name: str) -> None:
+    model = load(name)
+    for record, expected in zip(STORED["records"], STORED["scores"][name], strict=True):
+        result = model.score(dict(zip(FEATURES, record, strict=True)))
+        shares: list[Any] = [value for key, value in result.items() if key.startswith("probability(")]
+        scores = expected if isinstance(expected, list) else [1 - expected, expected]
+        # The exponential function of another C library can differ in the last bit
+        assert shares == pytest.approx(scores, rel=1e-6)
+
+
+def test_inputs_are_the_features_that_trees_use() -> None:
+    for name in STORED["scores"]:
+        assert {field.name for field in load(name).inputs()} <= set(FEATURES)
