@@ -4,8 +4,8 @@
     python examples/squid/cluster.py --keep demo    # in a new folder, which remains
 
 It runs Metron's commands: the configuration is pushed to ZooKeeper, a model is deployed on YARN, and three topologies
-process a log into documents of OpenSearch. Then a second version of the model replaces the first one under a stream of
-lines. The exit status is 0 if all checks pass, otherwise 1.
+process a log into documents of OpenSearch, whose alerts the alerts page shows. Then a second version of the model
+replaces the first one under a stream of lines. The exit status is 0 if all checks pass, otherwise 1.
 """
 
 from __future__ import annotations
@@ -127,6 +127,7 @@ def walk(terminal: Terminal) -> None:
         }.items():
             stack.enter_context(terminal.run_in_background(f"{command} {TOPOLOGY}{options}", f"{command}.log"))
         check_documents(terminal)
+        check_alerts_page(terminal)
         replace_model(terminal)
 
 
@@ -147,6 +148,17 @@ def check_documents(terminal: Terminal) -> None:
         )
     [error] = await_documents(terminal, "error_index_*", 1)
     terminal.check("the line without a match is an error document", error["raw_message"] == "garbage")
+
+
+def check_alerts_page(terminal: Terminal) -> None:
+    """Check that the alerts page shows the alert."""
+    terminal.comment("The alerts page")
+    command = "stellar-pipeline alerts opensearch:$OPENSEARCH --listen 127.0.0.1:0 --notes notes.sqlite"
+    with terminal.run_in_background(command, "alerts.log"):
+        page = terminal.read_page("alerts.log")
+    terminal.check(
+        "the page lists the alert of cnn.com, and not yahoo.com", "cnn.com" in page and "yahoo.com" not in page
+    )
 
 
 def replace_model(terminal: Terminal) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from string import Template
 from typing import IO, Any
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 SQUID = Path(__file__).resolve().parent
 TIMEOUT = 20  # seconds
@@ -130,6 +131,18 @@ class Terminal:
                 process.wait(TIMEOUT)
         if process.returncode:
             raise CommandFailed(f"{command} ended with status {process.returncode}{self._describe_logs()}")
+
+    def read_page(self, log_name: str) -> str:
+        """Return the page at the address that a server in the background writes to its log."""
+        deadline = time.monotonic() + TIMEOUT
+        while (found := re.search(r"http://\S+/$", (self.folder / log_name).read_text(), re.MULTILINE)) is None:
+            if time.monotonic() > deadline:
+                raise CommandFailed(f"no address within {TIMEOUT} seconds{self._describe_logs()}")
+            time.sleep(0.05)
+        self.print_command(f"curl {found[0]}")
+        with urlopen(found[0], timeout=TIMEOUT) as response:
+            content: bytes = response.read()
+        return content.decode()
 
     def kill_instance(self) -> None:
         """Kill the runner of an instance by SIGKILL, without a graceful shutdown."""

@@ -194,13 +194,14 @@ def _name_notes(source: str) -> str:
 
 def _serve(site: Site, address: Any) -> None:
     """Serve the page until the process is stopped."""
-    from stellar.web.alerts.server import format_url, make_server, open_listener
+    from stellar.web.alerts.server import format_url, make_server, open_listener, stop_by_signals
 
     server = make_server(site)
     host, port = address if isinstance(address, tuple) else _read_address(address)
     listener = open_listener(host, port)
-    print(f"stellar-pipeline: alerts of {site.source.name} at {format_url(site, listener)}", flush=True)
-    server.run(sockets=[listener])
+    with stop_by_signals(server):
+        print(f"stellar-pipeline: alerts of {site.source.name} at {format_url(site, listener)}", flush=True)
+        server.run(sockets=[listener])
 
 
 # -- Options ----------------------------------------------------------------------------------------------------------

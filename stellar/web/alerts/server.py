@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import uvicorn
 
@@ -25,6 +29,27 @@ def make_server(site: Site) -> uvicorn.Server:
             ws="none",
         )
     )
+
+
+@contextmanager
+def stop_by_signals(server: uvicorn.Server) -> Iterator[None]:
+    """End the server, not the process, at SIGINT and SIGTERM, also before it serves.
+
+    uvicorn handles these signals itself while it serves, and raises them again afterwards.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def open_listener(host: str, port: int) -> socket.socket:
