@@ -82,7 +82,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "groups", nargs="*", metavar="GROUP", help=f"groups to measure, by default all: {', '.join(GROUPS)}"
     )
-    parser.add_argument("--quick", action="store_true", help="measure for half a minute, with less precision")
+    parser.add_argument("--quick", action="store_true", help="measure for a shorter time, with less precision")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to a file, with exact values")
     arguments = parser.parse_args()
     if arguments.json and not arguments.json.resolve().parent.is_dir():
