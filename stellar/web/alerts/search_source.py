@@ -2,7 +2,9 @@
 
 Fields have names with `:` or with `.`, by the writer, and types by an index template, or as guessed by the server.
 So the names of the fields that filter and sort are read from the mapping: without a template, a string is sorted by its
-subfield `keyword`. Pages continue after the sort values of the last row.
+subfield `keyword`. Pages continue after the sort values of the last row. Equal ones are sorted by the number of the
+document in its shard. The guid would be unique, but servers sort by strings slowly: several seconds for a million
+documents in the order of their time.
 """
 
 from __future__ import annotations
@@ -71,12 +73,18 @@ class SearchSource:
     client: SearchClient
     indices: str = INDICES
     seconds: float = 5.0
+    _number: str | None = field(init=False)
     _names: _Cached = field(init=False)
     _sensors: _Cached = field(init=False)
 
     def __post_init__(self) -> None:
         self._names = _Cached(self._read_names, _FIELDS_SECONDS)
         self._sensors = _Cached(self._read_sensors, _SENSORS_SECONDS)
+        try:
+            version = self.client.read_version()
+        except SearchFailure as error:
+            raise SourceError(str(error)) from error
+        self._number = "_seq_no" if version.is_opensearch or version.major >= 6 else None
         if not self._search({"size": 0})["_shards"]["total"]:
             raise SourceError(
                 f"{self.name} has no index {quote(self.indices)}; write documents with "
@@ -91,7 +99,7 @@ class SearchSource:
         self, query: AlertQuery, cursor: str, most: int, seconds: float, among: Sequence[Alert] | None = None
     ) -> AlertList:
         names: Mapping[str, str] = self._names.get()
-        order = ("threat.triage.score", "timestamp", "guid") if query.order == "score" else ("timestamp", "guid")
+        order = ("threat.triage.score", "timestamp") if query.order == "score" else ("timestamp",)
         body: Record = {
             "size": most + 1,
             "query": {"bool": {"filter": self._make_filters(query, names, among)}},
@@ -101,13 +109,17 @@ class SearchSource:
             ],
             "_source": _LISTED,
         }
+        body["sort"].append({self._number or names["guid"]: {"order": "desc"}})
+        if self._number is not None:  # the server can then skip documents instead of counting them
+            body["track_total_hits"] = False
         if cursor:
-            label, *body["search_after"] = read_cursor(cursor, len(order) + 1)
+            label, *body["search_after"] = read_cursor(cursor, len(order) + 2)
             if label != query.order:
                 raise ValueError("the order of the list has changed; go back to the first page")
         hits = self._search(body)["hits"]["hits"]
-        position = write_cursor([query.order, *hits[most - 1]["sort"]]) if len(hits) > most else ""
-        return AlertList([_make_alert(hit) for hit in hits[:most]], position)
+        end = _find_end(hits, most)
+        position = write_cursor([query.order, *hits[end - 1]["sort"]]) if end < len(hits) else ""
+        return AlertList([_make_alert(hit) for hit in hits[:end]], position)
 
     def read(self, id: str) -> StoredDocument | None:
         index, own = _read_id(id)
@@ -185,6 +197,19 @@ class SearchSource:
         if among is not None:
             filters.append(_match_any(among, names["guid"]))
         return filters
+
+
+def _find_end(hits: Sequence[Record], most: int) -> int:
+    """Return the number of rows of a page, which does not end between rows with equal sort values.
+
+    Only documents of different shards can be equal, so a page is at most a few rows shorter.
+    """
+    if len(hits) <= most:
+        return len(hits)
+    end = most
+    while end > 1 and hits[end - 1]["sort"] == hits[end]["sort"]:
+        end -= 1
+    return end if hits[end - 1]["sort"] != hits[end]["sort"] else most
 
 
 def _match_any(alerts: Sequence[Alert], guid_field: str) -> Record:

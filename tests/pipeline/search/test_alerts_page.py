@@ -24,7 +24,7 @@ from stellar.web.alerts.access import AccessRules
 from stellar.web.alerts.notes import AlertNotes
 from stellar.web.alerts.pages import Site
 from stellar.web.alerts.queries import AlertQuery, SourceError
-from stellar.web.alerts.search_source import SearchSource
+from stellar.web.alerts.search_source import SearchSource, _find_end
 from stellar.web.alerts.server import format_url, make_server, open_listener
 
 pytestmark = pytest.mark.engine
@@ -146,6 +146,12 @@ def test_pages_have_every_document_once(
         target = following[1].replace("&amp;", "&") if following else ""
     assert [len(each) for each in seen] == [50, 50, 20]
     assert sorted(number for page in seen for number in page) == list(range(120))
+
+
+def test_a_page_does_not_end_between_documents_that_are_sorted_alike() -> None:
+    hits = [{"sort": [number]} for number in (9, 8, 7, 7, 7, 5)]
+    assert [_find_end(hits, most) for most in (1, 2, 3, 4, 5, 6)] == [1, 2, 2, 2, 5, 6]
+    assert _find_end(hits[2:], 1) == 1
 
 
 def test_a_document_is_shown_annotated_and_closed(
