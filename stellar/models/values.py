@@ -40,7 +40,7 @@ def identity(value: float) -> float:
 
 # -- Numbers ----------------------------------------------------------------------------------------------------------
 
-_NUMBER = re.compile(r"\s*[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[fFdD]?|NaN|Infinity)\s*", re.ASCII)
+_NUMBER = re.compile(r"\s*[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[fFdD]?|NaN|Infinity|INF)\s*", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d{1,400}", re.ASCII)
 
 
@@ -48,7 +48,8 @@ def parse_double(string: str) -> float:
     """Return the number of a string, as Java reads it. Raise ValueError for others."""
     if _NUMBER.fullmatch(string) is None:
         raise ValueError(f"expected a number, got {string!r:.80}")
-    return float(string.strip().rstrip("fFdD") if string.strip()[-1:] in "fFdD" else string)
+    stripped = string.strip()
+    return float(stripped[:-1] if stripped[-1] in "fFdD" and stripped[-2] in "0123456789." else stripped)
 
 
 def parse_integer(string: str) -> int:

@@ -16,7 +16,7 @@ from stellar.models.evaluation.general_regression import compile_general_regress
 from stellar.models.evaluation.inputs import compile_inner_input, compile_input
 from stellar.models.evaluation.networks import compile_network
 from stellar.models.evaluation.outputs import compile_outputs
-from stellar.models.evaluation.predictions import BodyEvaluation, Prediction, Scores
+from stellar.models.evaluation.predictions import BodyEvaluation, Prediction, Predictions, Scores
 from stellar.models.evaluation.regression import compile_regression
 from stellar.models.evaluation.rule_values import compile_association
 from stellar.models.evaluation.rules import compile_rule_set
@@ -53,7 +53,7 @@ class ModelEvaluation:
         scope.compile_pending()
         self._add_outputs = compile_outputs(form.outputs, self.targets, scope)
         self._by_name = {target.name: target for target in self.targets}
-        self._is_bare = is_bare(form) and self.targets[0].is_plain
+        self._is_bare = is_bare(form)  # then its scope is that of the model around it
 
     def evaluate(
         self, frame: Frame | None, record: Mapping[str, Any] | None = None, steps: list[ScoreStep] | None = None
@@ -65,14 +65,18 @@ class ModelEvaluation:
         steps: a list to which the steps of the score are added
         """
         if self._is_bare and frame is not None:
-            return Scores(self._evaluate(frame))
+            predictions = self._evaluate(frame)
+            return Scores(predictions if self.targets[0].is_plain else self._finish_all(predictions))
         inner = Frame(self.scope.resolvers, {} if record is None else record, frame)
         if steps is not None:
             inner.steps = steps
         predictions = self._evaluate(inner)
-        scores = Scores({name: self._finish(name, value) for name, value in predictions.items()})
+        scores = Scores(self._finish_all(predictions))
         self._add_outputs(inner, scores)
         return scores
+
+    def _finish_all(self, predictions: Predictions) -> Predictions:
+        return {name: self._finish(name, value) for name, value in predictions.items()}
 
     def _finish(self, name: str | None, prediction: Prediction) -> Prediction:
         """Return a prediction of the body, or of a segment, whose target this model may not have."""
