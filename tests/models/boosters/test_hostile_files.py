@@ -158,7 +158,7 @@ def test_sizes_are_bounded_before_memory_is_taken(tmp_path: Path) -> None:
 
 
 def test_a_deep_tree_is_scored() -> None:
-    depth = 100_000
+    depth = 20_000
     nodes = 2 * depth + 1
     tree = {
         "left_children": [index + 1 if index % 2 == 0 and index < 2 * depth else -1 for index in range(nodes)],
@@ -171,7 +171,9 @@ def test_a_deep_tree_is_scored() -> None:
     # Each split leads to a leaf on its left and to the next split on its right
     model["trees"][0].update(stored, **tree, tree_param={"num_nodes": str(nodes), "size_leaf_vector": "1"})
     scored = read_xgboost(json.dumps(document).encode())
-    assert 0 < scored.score({scored.inputs()[0].name: 1.0})["probability(1)"] < 1
+    record = {field.name: 1.0 for field in scored.inputs()}
+    # Also after the code of the other trees is generated
+    assert len({scored.score(record)["probability(1)"] for _ in range(120)}) == 1
 
 
 # -- LightGBM ---------------------------------------------------------------------------------------------------------
@@ -261,7 +263,10 @@ def test_a_value_that_is_not_a_number_names_its_field(value: Any) -> None:
 
 def test_an_infinite_number_is_refused_as_by_xgboost() -> None:
     model = read_xgboost(XGBOOST)
-    name = model.inputs()[0].name
-    for value in (float("inf"), 1e39):
-        with pytest.raises(NotScored, match="the model does not accept"):
-            model.score({name: value})
+    complete = {field.name: 1.0 for field in model.inputs()}
+    for name in complete:
+        for value in (float("inf"), 1e39):
+            with pytest.raises(NotScored, match=f"{name!r}: the model does not accept"):
+                model.score({name: value})
+            with pytest.raises(NotScored, match=f"{name!r}: the model does not accept"):
+                model.score(complete | {name: value})
