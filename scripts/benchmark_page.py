@@ -128,8 +128,8 @@ def _write_heading(results: dict[str, Any]) -> Iterator[str]:
     yield f"{results['python']} on {results['machine']} with {results['cores']} cores, {results['date']}{quick}."
     if results["load"] > results["cores"]:
         yield (
-            f"The machine was busy (load average {results['load']:g}): wall-clock times, such as those of streams, are too "
-            "long, and CPU times slightly."
+            f"The machine was busy (load average {results['load']:g}): wall-clock times, such as those of streams, are "
+            "too long, and CPU times slightly."
         )
     yield f"Beside {peers}.\n"
 
