@@ -67,6 +67,7 @@ TITLES = {
     "pipeline": "Pipeline",
     "rulesets": "Rule sets",
     "workers": "Several processes",
+    "topics": "Topics of Kafka",
     "columns": "Columns",
     "models": "Models",
     "registry": "Changes of the registry",
