@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from stellar.language.conversions import to_string
+from stellar.language.conversions import to_optional_string
 from stellar.pipeline.encoding import encode_document
 from stellar.pipeline.records import Record
 from stellar.util.abbreviate import quote
@@ -59,7 +59,7 @@ class _AppendedFile:
 
 def choose_by_type(document: Record) -> str:
     """Return the sub-directory of a document: its sensor, or `error`."""
-    return to_string(document.get("source.type")) or "unknown"
+    return to_optional_string(document.get("source.type")) or "unknown"
 
 
 def get_date() -> str:
