@@ -9,10 +9,11 @@ from contextlib import suppress
 from typing import Any
 
 from stellar.models.evaluation.boosting_links import compile_link
-from stellar.models.evaluation.boosting_trees import TreeSums
+from stellar.models.evaluation.boosting_trees import TreeSums, goes_to_left, weigh_leaf
 from stellar.models.evaluation.frames import FieldScope, Frame
 from stellar.models.evaluation.predictions import BodyEvaluation, Predictions
 from stellar.models.evaluation.targets import TargetField
+from stellar.models.evaluation.tracing import ScoreStep
 from stellar.models.forms.boosting import BoosterForm, Feature, Split
 from stellar.models.values import round_single
 
@@ -31,10 +32,37 @@ def compile_booster(form: BoosterForm, target: TargetField, scope: FieldScope) -
     divisor = form.divisor
 
     def evaluate(frame: Frame) -> Predictions:
-        sums = add(read(frame))
+        values = read(frame)
+        if frame.steps is not None:
+            frame.steps.extend(explain_trees(form, dict(zip(used, values, strict=True))))
+        sums = add(values)
         return convert([total / divisor for total in sums] if divisor > 1 else sums)
 
     return evaluate
+
+
+def explain_trees(form: BoosterForm, values: dict[int, float]) -> list[ScoreStep]:
+    """Return a step for each tree: the splits on the path of a record, and what the leaf adds to the sum."""
+    steps: list[ScoreStep] = []
+    for tree in form.trees:
+        path: list[str] = []
+        node = tree.nodes[0]
+        while isinstance(node, Split):
+            goes_left = goes_to_left(node, values[node.feature])
+            path.append(_describe(form, node, goes_left))
+            node = tree.nodes[node.left if goes_left else node.right]
+        steps.append(ScoreStep(tree.origin, " and ".join(path) or "true", weigh_leaf(form, tree, node)))
+    return steps
+
+
+def _describe(form: BoosterForm, node: Split, goes_left: bool) -> str:
+    """Return a split as a formula."""
+    if node.operator == "isIn":
+        formula = f"{form.features[node.feature].name} in {sorted(node.categories)}"
+    else:
+        operator = "<" if node.operator == "lessThan" else "<="
+        formula = f"{form.features[node.feature].name} {operator} {node.threshold!r}"
+    return formula if goes_left else f"not {formula}"
 
 
 # -- Inputs -----------------------------------------------------------------------------------------------------------

@@ -141,6 +141,12 @@ def _compile_test(node: Split) -> tuple[Test, int, int]:
     return (opposite, node.right, node.left) if is_left else (straight, node.left, node.right)
 
 
+def goes_to_left(node: Split, value: float) -> bool:
+    """Return True if a value leads to the left child."""
+    test, true, _ = _compile_test(node)
+    return test(value) == (true == node.left)
+
+
 def compile_membership(node: Split) -> Test:
     """Return the test of a split by categories."""
     categories, smallest, is_missing_left = node.categories, node.threshold, node.is_missing_left

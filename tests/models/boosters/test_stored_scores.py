@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -34,3 +35,15 @@ def test_scores_are_those_of_the_library(name: str) -> None:
 def test_inputs_are_the_features_that_trees_use() -> None:
     for name in STORED["scores"]:
         assert {field.name for field in load(name).inputs()} <= set(FEATURES)
+
+
+@pytest.mark.parametrize("name", ["binary.json", "binary.txt"])
+def test_an_explanation_adds_up_to_the_score(name: str) -> None:
+    model = load(name)
+    bases = model.document.model.body.bases  # type: ignore[union-attr]
+    for values in STORED["records"][:20]:
+        record = dict(zip(FEATURES, values, strict=True))
+        steps = model.explain(record)
+        share = model.score(record)["probability(1)"]
+        assert bases[0] + sum(step.value for step in steps) == pytest.approx(math.log(share / (1 - share)), rel=1e-4)
+        assert steps[0].description.split()[-3] in FEATURES
