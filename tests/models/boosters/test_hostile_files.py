@@ -253,7 +253,9 @@ def test_mutated_files_are_scored_or_refused(data: bytes, read: Callable[[bytes]
     assert {"scored", "InvalidModel"} <= outcomes
 
 
-@pytest.mark.parametrize("value", ["high", [1], {"a": 1}, b"1", 10**400, object()], ids=str)
+@pytest.mark.parametrize(
+    "value", ["high", [1], {"a": 1}, b"1", 10**400, object()], ids=lambda value: type(value).__name__
+)
 def test_a_value_that_is_not_a_number_names_its_field(value: Any) -> None:
     for model in (read_xgboost(XGBOOST), read_lightgbm(LIGHTGBM)):
         name = model.inputs()[0].name
