@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from stellar.util.abbreviate import quote
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -54,5 +56,5 @@ class InvalidField(NotScored):
     """
 
     def __init__(self, field: str, reason: str) -> None:
-        super().__init__(f"invalid value of field {field!r}: {reason}")
+        super().__init__(f"invalid value of field {quote(field)}: {reason}")
         self.field = field

@@ -23,6 +23,7 @@ from stellar.models.forms.fields import DataField
 from stellar.models.forms.model import ModelDocument, Verification
 from stellar.models.pmml.reader import read_document
 from stellar.models.pmml.xml import XmlLimits
+from stellar.util.abbreviate import quote
 
 RECORDS_BEFORE_COMPILATION = 100
 
@@ -114,7 +115,8 @@ class ScoringModel:
             raise InvalidModel(f"verification record {index}: {error}", verification.origin) from None
         for name, column, precision, zero in fields:
             if name not in inputs and not matches(results.get(name), row[column], precision, zero):
-                message = f"verification record {index}: {name!r} is {results.get(name)!r}, expected {row[column]!r}"
+                found, expected = quote(results.get(name)), quote(row[column])
+                message = f"verification record {index}: {quote(name)} is {found}, expected {expected}"
                 raise InvalidModel(message, verification.origin)
 
 

@@ -14,6 +14,7 @@ from datetime import date, datetime, time
 from typing import Any
 
 from stellar.java.doubles import print_double
+from stellar.util.abbreviate import quote
 
 _BINARY32 = struct.Struct("f")
 _LARGEST_INTEGER = 2**31 - 1
@@ -26,11 +27,8 @@ class Single(float):
 
 
 def round_single(value: float) -> float:
-    """Return the nearest binary32 number; infinity beyond the largest."""
-    try:
-        return _BINARY32.unpack(_BINARY32.pack(value))[0]  # type: ignore[no-any-return]
-    except OverflowError:
-        return math.copysign(math.inf, value)
+    """Return the nearest binary32 number; infinity beyond the largest, for which the native format has no error."""
+    return _BINARY32.unpack(_BINARY32.pack(value))[0]  # type: ignore[no-any-return]
 
 
 def identity(value: float) -> float:
@@ -47,7 +45,7 @@ _INTEGER = re.compile(r"[+-]?\d{1,400}", re.ASCII)
 def parse_double(string: str) -> float:
     """Return the number of a string, as Java reads it. Raise ValueError for others."""
     if _NUMBER.fullmatch(string) is None:
-        raise ValueError(f"expected a number, got {string!r:.80}")
+        raise ValueError(f"expected a number, got {quote(string, 80)}")
     stripped = string.strip()
     return float(stripped[:-1] if stripped[-1] in "fFdD" and stripped[-2] in "0123456789." else stripped)
 
@@ -59,19 +57,19 @@ def parse_integer(string: str) -> int:
     try:
         return integer_of_double(parse_double(string))
     except ValueError:
-        raise ValueError(f"expected an integer, got {string!r:.80}") from None
+        raise ValueError(f"expected an integer, got {quote(string, 80)}") from None
 
 
 def integer_of_double(value: float) -> int:
     """Return the integer that a float is equal to. Raise ValueError for others."""
     if not value.is_integer():
-        raise ValueError(f"expected an integer, got {value!r}")
+        raise ValueError(f"expected an integer, got {quote(value)}")
     return _in_range(int(value))
 
 
 def _in_range(value: int) -> int:
     if not -_LARGEST_INTEGER - 1 <= value <= _LARGEST_INTEGER:
-        raise ValueError(f"expected an integer of 32 bits, got {value!r:.40}")
+        raise ValueError(f"expected an integer of 32 bits, got {quote(value, 40)}")
     return value
 
 
@@ -87,7 +85,7 @@ def parse_boolean(string: str) -> bool:
         return True
     if lowered in ("false", "0", "0.0"):
         return False
-    raise ValueError(f"expected true or false, got {string!r:.80}")
+    raise ValueError(f"expected true or false, got {quote(string, 80)}")
 
 
 # -- Conversions ------------------------------------------------------------------------------------------------------
@@ -108,7 +106,7 @@ def to_string(value: Any) -> str:
             return value.isoformat()
         case int() | date() | time():
             return str(value)
-    raise ValueError(f"expected a single value, got {value!r:.80}")
+    raise ValueError(f"expected a single value, got {quote(value, 80)}")
 
 
 def print_single(value: float) -> str:
@@ -194,7 +192,7 @@ def to_datetime(value: Any) -> datetime:
 
 def describe(value: object) -> str:
     """Return a value, abbreviated, for messages."""
-    return f"{value!r:.80}"
+    return f"{quote(value, 80)}"
 
 
 Conversion = Callable[[Any], Any]

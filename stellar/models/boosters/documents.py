@@ -8,6 +8,7 @@ from stellar.models.errors import InvalidModel, Origin
 from stellar.models.forms.boosting import BoosterForm, Feature, Split
 from stellar.models.forms.fields import DataField, FieldType, ListedValue, MiningField, ValueRange
 from stellar.models.forms.model import ModelDocument, ModelForm
+from stellar.util.abbreviate import quote
 
 MOST_FEATURES = 100_000
 MOST_NODES = 2_000_000
@@ -47,7 +48,7 @@ def check_names(names: Sequence[str], origin: Origin) -> None:
     if len(set(names)) < len(names):
         seen: set[str] = set()
         twice = next(name for name in names if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise InvalidModel(f"two features have the name {twice!r:.80}; rename one", origin)
+        raise InvalidModel(f"two features have the name {quote(twice, 80)}; rename one", origin)
 
 
 def build_document(form: BoosterForm, version: str) -> ModelDocument:

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from stellar.models.boosters.ubjson import parse_ubjson
 from stellar.models.errors import InvalidModel, KeyOrigin
+from stellar.util.abbreviate import quote
 from stellar.util.suggestions import suggest_name
 
 
@@ -56,7 +57,7 @@ class JsonValue:
     def get(self, key: str) -> JsonValue:
         """Return the value of a key of an object, which is required."""
         if (found := self.find(key)) is None:
-            self.refuse(f"missing key {key!r}; {suggest_name(key, self.value)}")
+            self.refuse(f"missing key {quote(key)}; {suggest_name(key, self.value)}")
         return found
 
     def items(self) -> Iterator[JsonValue]:
@@ -119,7 +120,7 @@ def abbreviate(value: object) -> str:
     """Return a value, abbreviated, for messages."""
     if isinstance(value, dict | list | tuple):
         return f"{'an object' if isinstance(value, dict) else 'an array'} of {len(value)}"
-    return f"{value!r:.80}"
+    return f"{quote(value, 80)}"
 
 
 def read_json(data: bytes, limits: JsonLimits | None = None) -> JsonValue:
@@ -161,7 +162,7 @@ def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(result) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise InvalidModel("the object has the key twice; remove one", KeyOrigin(f"{twice!r:.80}", 0))
+        raise InvalidModel("the object has the key twice; remove one", KeyOrigin(f"{quote(twice, 80)}", 0))
     return result
 
 

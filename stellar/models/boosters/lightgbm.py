@@ -13,6 +13,7 @@ from stellar.models.errors import InvalidModel, KeyOrigin
 from stellar.models.forms.boosting import BoostedTree, BoosterForm, Feature, Link
 from stellar.models.forms.model import ModelDocument
 from stellar.models.values import round_single
+from stellar.util.abbreviate import quote
 
 MOST_OUTPUTS = 10_000
 ZERO = round_single(1e-35)  # LightGBM reads smaller numbers as zero
@@ -78,7 +79,7 @@ def read_lightgbm_document(data: bytes, limits: TextLimits | None = None) -> Mod
 def _check_header(header: Section) -> None:
     version = header.string("version")
     if version not in ("v3", "v4"):
-        header.refuse("version", f"version {version!r:.80} is not supported, v3 and v4 are; export with LightGBM 4")
+        header.refuse("version", f"version {quote(version)} is not supported, v3 and v4 are; export with LightGBM 4")
     for key in header.values:
         if key not in _KNOWN_KEYS:
             header.refuse(key, "the key is not supported; export with LightGBM 4")
@@ -90,13 +91,13 @@ def _read_link(header: Section, outputs: int) -> Link:
         return _NUMBER
     name, *options = header.string("objective").split(" ")
     if name not in OBJECTIVES:
-        header.refuse("objective", f"objective {name!r:.80} is not supported; supported are {', '.join(OBJECTIVES)}")
+        header.refuse("objective", f"objective {quote(name)} is not supported; supported are {', '.join(OBJECTIVES)}")
     link = OBJECTIVES[name]
     for option in options:
         link = _apply_option(header, link, option, outputs)
     is_multiclass = name in ("multiclass", "multiclassova")
     if outputs != header.integer("num_class", 1, MOST_OUTPUTS) or (outputs > 1) != is_multiclass:
-        header.refuse("num_class", f"num_class does not match the objective {name!r}; export the model again")
+        header.refuse("num_class", f"num_class does not match the objective {quote(name)}; export the model again")
     return link
 
 
@@ -109,7 +110,7 @@ def _apply_option(header: Section, link: Link, option: str, outputs: int) -> Lin
             return replace(link, scale=_parse_scale(header, value))
         case "num_class" if value == str(outputs):
             return link
-    header.refuse("objective", f"option {option!r:.80} is not supported; train with another objective")
+    header.refuse("objective", f"option {quote(option, 80)} is not supported; train with another objective")
 
 
 def _parse_scale(header: Section, value: str) -> float:
@@ -118,7 +119,7 @@ def _parse_scale(header: Section, value: str) -> float:
     except ValueError:
         scale = math.nan
     if not 0 < scale < math.inf:
-        header.refuse("objective", f"expected a positive number for sigmoid, got {value!r:.80}")
+        header.refuse("objective", f"expected a positive number for sigmoid, got {quote(value, 80)}")
     return scale
 
 

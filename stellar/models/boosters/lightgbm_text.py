@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NoReturn, TypeVar
 
 from stellar.models.errors import InvalidModel, KeyOrigin
+from stellar.util.abbreviate import quote
 
 T = TypeVar("T", int, float)
 
@@ -68,7 +69,7 @@ class Section:
         """Return an integer within bounds."""
         string = self.string(key)
         if not string.isascii() or not string.isdigit() or len(string) > 18 or not low <= int(string) <= high:
-            self.refuse(key, f"expected an integer from {low} to {high}, got {string!r:.80}")
+            self.refuse(key, f"expected an integer from {low} to {high}, got {quote(string, 80)}")
         return int(string)
 
     def integers(self, key: str, count: int) -> list[int]:
@@ -93,7 +94,7 @@ class Section:
 
 def _parse_integer(item: str) -> int:
     if not item.lstrip("-").isdigit() or len(item) > 12:
-        raise ValueError(f"got {item!r:.80}")
+        raise ValueError(f"got {quote(item, 80)}")
     return int(item)
 
 
@@ -101,9 +102,9 @@ def _parse_number(item: str) -> float:
     try:
         number = float(item)
     except ValueError:
-        raise ValueError(f"got {item!r:.80}") from None
+        raise ValueError(f"got {quote(item, 80)}") from None
     if number != number or "_" in item:
-        raise ValueError(f"got {item!r:.80}")
+        raise ValueError(f"got {quote(item, 80)}")
     return number
 
 

@@ -8,6 +8,7 @@ from itertools import pairwise
 from stellar.models.boosters.documents import MOST_NODES, check_tree
 from stellar.models.boosters.lightgbm_text import Section
 from stellar.models.forms.boosting import Split
+from stellar.util.abbreviate import quote
 
 MOST_WORDS = 100_000  # of 32 categories, in a tree
 _NO_CATEGORIES: frozenset[int] = frozenset()
@@ -71,7 +72,7 @@ def _build_membership(
 ) -> Split:
     """The threshold is the index of a set."""
     if not threshold.is_integer() or not 0 <= threshold < len(sets):
-        tree.refuse("threshold", f"expected the index of a set, got {threshold!r}; export the model again")
+        tree.refuse("threshold", f"expected the index of a set, got {quote(threshold)}; export the model again")
     return Split(feature, "isIn", SMALLEST_CATEGORY, sets[int(threshold)], False, False, *children)
 
 

@@ -6,6 +6,7 @@ import struct
 from typing import Any, NoReturn
 
 from stellar.models.errors import InvalidModel, KeyOrigin
+from stellar.util.abbreviate import quote
 
 # The size and format of the numbers by their markers
 _NUMBERS = {
@@ -66,7 +67,7 @@ class UbjsonParser:
         if isinstance(container.value, dict):
             key = self._read_string()
             if key in container.value:
-                self._refuse(f"the object has the key {key!r:.80} twice")
+                self._refuse(f"the object has the key {quote(key, 80)} twice")
             container.value[key] = self._read_value(self._read_marker())
         else:
             container.value.append(self._read_value(self._read_marker()))
@@ -90,7 +91,7 @@ class UbjsonParser:
             return self._take(1).decode("latin-1")
         if marker in "[{":
             return self._read_container(marker)
-        self._refuse(f"unsupported marker {marker!r}")
+        self._refuse(f"unsupported marker {quote(marker)}")
 
     def _read_container(self, marker: str) -> Any:
         self._containers -= 1
@@ -102,7 +103,7 @@ class UbjsonParser:
         if self._skips(b"$"):
             kind = self._read_marker()
             if marker == "{" or kind not in _NUMBERS:
-                self._refuse(f"unsupported type {kind!r} of a container")
+                self._refuse(f"unsupported type {quote(kind)} of a container")
         length = self._read_length() if self._skips(b"#") else None
         if kind is not None:
             if length is None:
@@ -128,7 +129,7 @@ class UbjsonParser:
     def _read_length(self) -> int:
         marker = self._read_marker()
         if marker not in _NUMBERS or marker in "dD":
-            self._refuse(f"expected a length, got the marker {marker!r}")
+            self._refuse(f"expected a length, got the marker {quote(marker)}")
         length = self._read_numbers(marker, 1)[0]
         if length < 0:
             self._refuse(f"negative length {length}")

@@ -14,6 +14,7 @@ from stellar.models.forms.boosting import BoostedTree, BoosterForm, Feature, Lin
 from stellar.models.forms.model import ModelDocument
 from stellar.models.singles import log_single
 from stellar.models.values import round_single
+from stellar.util.abbreviate import quote
 
 MOST_OUTPUTS = 10_000
 _NUMBER = Link("identity", "number")
@@ -83,7 +84,7 @@ def _read_version(value: JsonValue) -> str:
 def _read_objective(name: JsonValue) -> tuple[Link, str]:
     objective = name.string()
     if objective not in OBJECTIVES:
-        name.refuse(f"objective {objective!r:.80} is not supported; supported are {', '.join(OBJECTIVES)}")
+        name.refuse(f"objective {quote(objective, 80)} is not supported; supported are {', '.join(OBJECTIVES)}")
     return OBJECTIVES[objective]
 
 
@@ -131,7 +132,7 @@ def _read_bases(value: JsonValue, outputs: int, function: str) -> tuple[float, .
 def _convert_base(value: JsonValue, score: float, function: str) -> float:
     single = round_single(score)
     if function != "identity" and not 0 < single < (1 if function == "logit" else math.inf):
-        value.refuse(f"base score {score!r} is out of the range of the objective; train again")
+        value.refuse(f"base score {score} is out of the range of the objective; train again")
     if not math.isfinite(single):
         value.refuse("the base score is not finite; train again")
     if function == "logit":
@@ -150,7 +151,7 @@ def _find_model(booster: JsonValue) -> tuple[JsonValue, JsonValue | None]:
             return booster.get("model"), None
         case "dart":
             return booster.get("gbtree").get("model"), booster.get("weight_drop")
-    booster.get("name").refuse(f"booster {name!r:.80} is not supported; use gbtree or dart")
+    booster.get("name").refuse(f"booster {quote(name, 80)} is not supported; use gbtree or dart")
 
 
 def _read_trees(

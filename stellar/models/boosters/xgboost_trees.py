@@ -47,7 +47,7 @@ def _round_conditions(conditions: JsonValue, count: int, left: Sequence[int]) ->
     numbers = array("f", conditions.numbers(count)).tolist()
     for index, number in enumerate(numbers):
         if number != number or (left[index] == -1 and math.isinf(number)):
-            conditions.refuse(f"node {index} has the value {number!r}, expected a finite number; train again")
+            conditions.refuse(f"node {index} has the value {number}, expected a finite number; train again")
     return numbers
 
 

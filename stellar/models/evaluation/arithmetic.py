@@ -24,6 +24,7 @@ from stellar.models.values import (
     to_single,
     type_of,
 )
+from stellar.util.abbreviate import quote
 
 Function = Callable[..., Any]
 
@@ -44,7 +45,7 @@ def check_present(name: str, arguments: Sequence[Any]) -> None:
     """Raise NotScored if an argument is missing."""
     for position, value in enumerate(arguments, 1):
         if value is None:
-            raise NotScored(f"function {name!r} does not accept a missing value as argument {position}")
+            raise NotScored(f"function {quote(name)} does not accept a missing value as argument {position}")
 
 
 _WIDTHS = {"integer": 0, "float": 1, "double": 2}
@@ -80,7 +81,7 @@ def _arithmetic(name: str, on_integers: Function, on_floats: Function) -> Functi
         try:
             return to_integer(on_integers(left, right))
         except (ZeroDivisionError, ValueError) as error:
-            raise NotScored(f"function {name!r} failed for {left} and {right}: {error}") from None
+            raise NotScored(f"function {quote(name)} failed for {left} and {right}: {error}") from None
 
     return calculate
 
@@ -137,7 +138,7 @@ def raise_power(base: float, exponent: float) -> float:
 def defined(name: str, value: float) -> float:
     """Return a number. Raise UndefinedNumber for NaN."""
     if value != value:
-        raise UndefinedNumber(f"function {name!r} has no result for these arguments")
+        raise UndefinedNumber(f"function {quote(name)} has no result for these arguments")
     return value
 
 
@@ -171,7 +172,7 @@ def _rounded(name: str, calculate: Callable[[float], int]) -> Function:
         try:
             return to_integer(calculate(number))
         except (ValueError, OverflowError):
-            raise NotScored(f"function {name!r} has no integer for {number!r}") from None
+            raise NotScored(f"function {quote(name)} has no integer for {number}") from None
 
     return apply
 
@@ -285,7 +286,7 @@ def expect_boolean(value: Any, name: str) -> bool:
         return value
     if isinstance(value, str):
         return to_boolean(value)
-    raise NotScored(f"function {name!r} expects true or false, got {describe(value)}")
+    raise NotScored(f"function {quote(name)} expects true or false, got {describe(value)}")
 
 
 def _logic(name: str, combine: Callable[[list[bool]], bool]) -> Function:
@@ -308,7 +309,7 @@ def _distribution(name: str, calculate: Callable[[NormalDist, float], float]) ->
     def apply(value: Any, mean: Any = 0.0, deviation: Any = 1.0) -> float:
         check_present(name, (value, mean, deviation))
         if not to_number(deviation) > 0:
-            raise NotScored(f"function {name!r} expects a deviation above 0, got {describe(deviation)}")
+            raise NotScored(f"function {quote(name)} expects a deviation above 0, got {describe(deviation)}")
         return calculate(NormalDist(to_number(mean), to_number(deviation)), to_number(value))
 
     return apply
@@ -318,7 +319,7 @@ def _quantile(distribution: NormalDist, probability: float) -> float:
     if probability in (0, 1):
         return math.inf if probability else -math.inf
     if not 0 < probability < 1:
-        raise NotScored(f"expected a probability of 0–1, got {probability!r}")
+        raise NotScored(f"expected a probability of 0–1, got {probability}")
     return distribution.inv_cdf(probability)
 
 

@@ -17,6 +17,7 @@ from stellar.models.forms.bodies import BayesForm, BayesInput
 from stellar.models.forms.fields import FieldType
 from stellar.models.forms.model import ModelForm
 from stellar.models.values import identity, round_single, to_double
+from stellar.util.abbreviate import quote
 
 # Adds the logarithms of a value's probabilities to those of the categories
 Likelihood = Callable[[Frame, list[float]], None]
@@ -79,7 +80,7 @@ def _compile_distributions(entry: BayesInput, names: list[str], threshold: float
     densities = []
     for name in names:
         if name not in entry.distributions:
-            raise InvalidModel(f"no distribution for category {name!r:.80}", entry.origin)
+            raise InvalidModel(f"no distribution for category {quote(name, 80)}", entry.origin)
         densities.append(_compile_density(*entry.distributions[name], entry))
 
     def add(frame: Frame, logarithms: list[float]) -> None:

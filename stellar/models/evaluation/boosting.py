@@ -61,7 +61,7 @@ def _describe(form: BoosterForm, node: Split, goes_left: bool) -> str:
         formula = f"{form.features[node.feature].name} in {sorted(node.categories)}"
     else:
         operator = "<" if node.operator == "lessThan" else "<="
-        formula = f"{form.features[node.feature].name} {operator} {node.threshold!r}"
+        formula = f"{form.features[node.feature].name} {operator} {node.threshold}"
     return formula if goes_left else f"not {formula}"
 
 

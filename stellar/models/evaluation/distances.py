@@ -14,6 +14,7 @@ from stellar.models.evaluation.targets import TargetField
 from stellar.models.forms.bodies import ClusteringForm, ComparedField, Measure, NearestForm
 from stellar.models.forms.model import ModelForm
 from stellar.models.values import describe, to_double, to_string
+from stellar.util.abbreviate import quote
 
 Compare = Callable[[Any, Any], float]
 # The distance of values from a point; a missing value is None
@@ -35,7 +36,7 @@ def compile_compare(field: ComparedField, measure: Measure) -> Compare:
             return _difference
         case "gaussSim":
             if not field.similarity_scale:
-                raise InvalidModel(f"field {field.field!r} needs similarityScale for gaussSim", measure.origin)
+                raise InvalidModel(f"field {quote(field.field)} needs similarityScale for gaussSim", measure.origin)
             factor = -math.log(2) / field.similarity_scale / field.similarity_scale
             return lambda one, other: math.exp(factor * (one - other) ** 2)
         case "delta":
@@ -100,7 +101,7 @@ def _compile_similarity(measure: Measure) -> Distance:
                 counts[2 * (value == 1) + (coordinate == 1)] += 1
         above, below = combine(counts, parameters)
         if below == 0:
-            raise NotScored(f"measure {measure.name!r} is undefined for this record")
+            raise NotScored(f"measure {quote(measure.name)} is undefined for this record")
         return above / below
 
     return measure_similarity
@@ -209,7 +210,7 @@ def _read_points(form: NearestForm, scope: FieldScope) -> list[list[Any]]:
     for index, instance in enumerate(form.instances, 1):
         for name, _ in kinds:
             if name not in instance:
-                raise InvalidModel(f"training instance {index} has no {name!r:.80}", form.origin)
+                raise InvalidModel(f"training instance {index} has no {quote(name, 80)}", form.origin)
         points.append([parse_constant(instance[name], data, form.origin) for name, data in kinds])
     return points
 
@@ -220,7 +221,7 @@ def _name_instance(form: NearestForm, index: int) -> str:
     try:
         return form.instances[index][form.id_variable]
     except KeyError:
-        raise InvalidModel(f"training instance {index + 1} has no {form.id_variable!r:.80}", form.origin) from None
+        raise InvalidModel(f"training instance {index + 1} has no {quote(form.id_variable, 80)}", form.origin) from None
 
 
 Nearest = list[tuple[int, float]]
@@ -230,7 +231,7 @@ def _compile_scoring(form: NearestForm, target: TargetField) -> Callable[[Neares
     name = target.name or ""
     strings = [instance.get(name) for instance in form.instances]
     if None in strings:
-        raise InvalidModel(f"training instance {strings.index(None) + 1} has no {name!r:.80}", form.origin)
+        raise InvalidModel(f"training instance {strings.index(None) + 1} has no {quote(name, 80)}", form.origin)
     values = [target.parse(string or "", form.origin) for string in strings]
     if target.type is not None and target.type.operation == "continuous":
         numbers = [to_double(value) for value in values]

@@ -17,6 +17,7 @@ from stellar.models.evaluation.targets import TargetField
 from stellar.models.forms.bodies import AnomalyForm, EnsembleForm
 from stellar.models.forms.model import ModelForm
 from stellar.models.values import identity, round_single, to_double
+from stellar.util.abbreviate import quote
 
 Rounding = Callable[[float], float]
 
@@ -169,14 +170,14 @@ def _find_combination(form: EnsembleForm, model: ModelForm) -> Combine:
     to_width = round_single if model.is_single else identity
     if model.function == "classification":
         if form.method not in CATEGORICAL:
-            raise InvalidModel(f"multipleModelMethod {form.method!r} is not for classification", form.origin)
+            raise InvalidModel(f"multipleModelMethod {quote(form.method)} is not for classification", form.origin)
         return CATEGORICAL[form.method](to_width)
     if model.function == "clustering":
         if form.method not in ("majorityVote", "weightedMajorityVote"):
-            raise InvalidModel(f"multipleModelMethod {form.method!r} is not for clustering", form.origin)
+            raise InvalidModel(f"multipleModelMethod {quote(form.method)} is not for clustering", form.origin)
         return CATEGORICAL[form.method](to_width)
     if form.method not in NUMERIC:
-        raise InvalidModel(f"multipleModelMethod {form.method!r} is not for regression", form.origin)
+        raise InvalidModel(f"multipleModelMethod {quote(form.method)} is not for regression", form.origin)
     combine = NUMERIC[form.method]
 
     def combine_numbers(weighted: Sequence[Weighted]) -> Prediction:

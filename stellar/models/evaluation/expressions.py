@@ -27,6 +27,7 @@ from stellar.models.forms.expressions import (
 )
 from stellar.models.forms.fields import DerivedField, FieldType, FunctionForm
 from stellar.models.values import Conversion, describe, find_conversion, to_double
+from stellar.util.abbreviate import quote
 from stellar.util.suggestions import suggest_name
 
 FUNCTIONS = {**arithmetic.FUNCTIONS, **strings.FUNCTIONS}
@@ -131,7 +132,7 @@ def parse_for(string: str, kind: FieldType | None, origin: Origin) -> Any:
     try:
         return conversion_of(kind.data, origin)(string)
     except ValueError as error:
-        raise InvalidModel(f"invalid value {string!r:.80}: {error}", origin) from None
+        raise InvalidModel(f"invalid value {quote(string, 80)}: {error}", origin) from None
 
 
 def _compile_discretize(form: Discretize, scope: FieldScope) -> Evaluation:
@@ -229,7 +230,7 @@ def _compile_special(form: Apply, scope: FieldScope) -> Evaluation:
 def _check_count(form: Apply, least: int, most: int) -> None:
     if not least <= len(form.arguments) <= most:
         expected = str(least) if least == most else f"{least} or more" if most > 3 else f"{least}–{most}"
-        message = f"function {form.function!r} expects {expected} arguments, got {len(form.arguments)}"
+        message = f"function {quote(form.function)} expects {expected} arguments, got {len(form.arguments)}"
         raise InvalidModel(message, form.origin)
 
 
@@ -292,7 +293,7 @@ def _compile_call(form: Apply, scope: FieldScope) -> Evaluation:
         except NotScored:
             raise
         except (ValueError, TypeError, OverflowError) as error:
-            raise NotScored(f"function {name!r} failed: {error}") from None
+            raise NotScored(f"function {quote(name)} failed: {error}") from None
 
     return evaluate
 
@@ -304,7 +305,9 @@ def _find_function(form: Apply, scope: FieldScope) -> Callable[..., Any]:
         return compile_function(form.function, scope.functions, form.origin)
     if form.function not in FUNCTIONS:
         names = [*FUNCTIONS, *SPECIAL, *scope.functions.forms]
-        raise InvalidModel(f"unknown function {form.function!r:.80}; {suggest_name(form.function, names)}", form.origin)
+        raise InvalidModel(
+            f"unknown function {quote(form.function, 80)}; {suggest_name(form.function, names)}", form.origin
+        )
     function, least, most = FUNCTIONS[form.function]
     _check_count(form, least, most)
     return _compare_ranks(form, scope) or function
@@ -333,12 +336,12 @@ def compile_function(name: str, table: FunctionTable, origin: Origin) -> Callabl
     if name in table.compiled:
         return table.compiled[name]
     if name in table.open:
-        raise InvalidModel(f"function {name!r:.80} calls itself", origin)
+        raise InvalidModel(f"function {quote(name, 80)} calls itself", origin)
     table.open.add(name)
     function = table.compiled[name] = _compile_body(table.forms[name], table)
     table.costs[name] = cost = find_cost(table.forms[name].expression, table)
     if cost > MOST_CALLS:
-        raise InvalidModel(f"function {name!r:.80} needs more than {MOST_CALLS} calls of functions", origin)
+        raise InvalidModel(f"function {quote(name, 80)} needs more than {MOST_CALLS} calls of functions", origin)
     table.open.discard(name)
     return function
 

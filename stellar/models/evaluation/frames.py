@@ -13,6 +13,7 @@ from typing import Any
 from stellar.models.errors import InvalidModel, NotScored, Origin
 from stellar.models.evaluation.tracing import ScoreStep
 from stellar.models.forms.fields import DerivedField, FieldType, FunctionForm
+from stellar.util.abbreviate import quote
 from stellar.util.suggestions import suggest_name
 
 LONGEST_CHAIN = 100  # derived fields that are computed from each other
@@ -122,7 +123,7 @@ class FieldScope:
     def require(self, name: str, origin: Origin) -> ScopeField:
         """Return a field. Raise InvalidModel if it is unknown."""
         if (field := self.find(name, origin)) is None:
-            raise InvalidModel(f"unknown field {name!r:.80}; {suggest_name(name, self.names())}", origin)
+            raise InvalidModel(f"unknown field {quote(name, 80)}; {suggest_name(name, self.names())}", origin)
         return field
 
     def names(self) -> set[str]:
@@ -133,7 +134,7 @@ class FieldScope:
     def _compile(self, name: str, origin: Origin) -> ScopeField:
         if name in self._open:
             chain = " → ".join([*self._open[self._open.index(name) :], name])
-            raise InvalidModel(f"field {name!r:.80} is computed from itself: {chain:.300}", origin)
+            raise InvalidModel(f"field {quote(name, 80)} is computed from itself: {chain:.300}", origin)
         if len(self._open) > LONGEST_CHAIN:
             raise InvalidModel(f"more than {LONGEST_CHAIN} fields are computed from each other", origin)
         self._open.append(name)
@@ -157,6 +158,6 @@ def resolve_undefined(name: str) -> Resolver:
     """Return the resolver of an output before its segment is evaluated."""
 
     def resolve(_: Frame) -> Any:
-        raise NotScored(f"field {name!r} is not defined, as its segment has no result for this record")
+        raise NotScored(f"field {quote(name)} is not defined, as its segment has no result for this record")
 
     return resolve

@@ -23,6 +23,7 @@ from stellar.models.evaluation.targets import TargetField
 from stellar.models.forms.bodies import BaselineHazard, Cell, GeneralRegressionForm, Predictor
 from stellar.models.forms.model import ModelForm
 from stellar.models.values import identity, round_single
+from stellar.util.abbreviate import quote
 
 Rounding = Callable[[float], float]
 Inverse = Callable[[float, Rounding], float]
@@ -62,7 +63,7 @@ def _compile_sum(form: GeneralRegressionForm, category: str | None, scope: Field
     products = _compile_parameters(form, category, scope)
     for name in betas:
         if name not in form.parameters:
-            raise InvalidModel(f"unknown parameterName {name!r:.80}", form.origin)
+            raise InvalidModel(f"unknown parameterName {quote(name, 80)}", form.origin)
     terms = [(to_width(beta), products.get(name, ())) for name, beta in betas.items()]
     offset = _compile_optional(form.offset, form.offset_variable, 0.0, form, scope)
 
@@ -101,7 +102,7 @@ def _compile_parameters(
         if owner not in (None, category):
             continue
         if cell.field not in predictors:
-            raise InvalidModel(f"unknown predictorName {cell.field!r:.80}", form.origin)
+            raise InvalidModel(f"unknown predictorName {quote(cell.field, 80)}", form.origin)
         predictor, is_factor = predictors[cell.field]
         compile_cell = _compile_factor if is_factor else _compile_covariate
         products.setdefault(cell.parameter, []).append(compile_cell(cell, predictor, form, scope))
@@ -129,14 +130,16 @@ def _compile_contrast(cell: Cell, predictor: Predictor, data: str, form: General
         column = predictor.categories.index(cell.value)
         table = {category: predictor.matrix[row][column] for row, category in enumerate(categories)}
     except (ValueError, IndexError):
-        raise InvalidModel(f"the matrix of {name!r:.80} has no column for {cell.value!r:.80}", form.origin) from None
+        raise InvalidModel(
+            f"the matrix of {quote(name, 80)} has no column for {quote(cell.value, 80)}", form.origin
+        ) from None
 
     def evaluate(frame: Frame) -> float | None:
         value = frame.get(name)
         if value is None:
             return None
         if value not in table:
-            raise InvalidField(name, f"{value!r:.80} is not a category of the contrast")
+            raise InvalidField(name, f"{quote(value, 80)} is not a category of the contrast")
         return table[value]
 
     return evaluate
@@ -176,7 +179,7 @@ def find_inverse_link(form: GeneralRegressionForm) -> Inverse:
 
 def _require(value: float | None, name: str, form: GeneralRegressionForm) -> float:
     if value is None:
-        raise InvalidModel(f"missing attribute {name!r}; add it", form.origin)
+        raise InvalidModel(f"missing attribute {quote(name)}; add it", form.origin)
     return value
 
 
@@ -254,7 +257,7 @@ def _compile_category_sums(
     if form.kind == "multinomialLogistic":
         return sums, lambda values: softmax(values, to_width)
     if len(names) != 2 or form.kind not in ("generalizedLinear", "regression", "generalLinear"):
-        raise InvalidModel(f"modelType {form.kind!r} with {len(names)} categories is not supported", form.origin)
+        raise InvalidModel(f"modelType {quote(form.kind)} with {len(names)} categories is not supported", form.origin)
     invert = find_inverse_link(form) if form.kind == "generalizedLinear" else INVERSES["none"]
     first, trials = names[0] != reference, 1.0 if form.trials is None else form.trials
 

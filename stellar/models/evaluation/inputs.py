@@ -9,6 +9,7 @@ from stellar.models.errors import InvalidField, InvalidModel, Origin
 from stellar.models.evaluation.frames import Frame, Resolver, ScopeField
 from stellar.models.forms.fields import DataField, FieldType, MiningField, ValueRange
 from stellar.models.values import Conversion, describe, find_conversion
+from stellar.util.abbreviate import quote
 
 Check = Callable[[Any], bool]
 
@@ -18,13 +19,13 @@ def parse_constant(string: str, data_type: str, origin: Origin) -> Any:
     try:
         return conversion_of(data_type, origin)(string)
     except ValueError as error:
-        raise InvalidModel(f"invalid value {string!r:.80}: {error}", origin) from None
+        raise InvalidModel(f"invalid value {quote(string, 80)}: {error}", origin) from None
 
 
 def conversion_of(data_type: str, origin: Origin) -> Conversion:
     """Return the conversion to a type."""
     if (conversion := find_conversion(data_type)) is None:
-        raise InvalidModel(f"unsupported dataType {data_type!r:.80}", origin)
+        raise InvalidModel(f"unsupported dataType {quote(data_type, 80)}", origin)
     return conversion
 
 

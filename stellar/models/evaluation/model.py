@@ -30,6 +30,7 @@ from stellar.models.forms.boosting import BoosterForm
 from stellar.models.forms.expressions import Aggregate
 from stellar.models.forms.fields import DataField, FieldType, MiningField
 from stellar.models.forms.model import ModelDocument, ModelForm
+from stellar.util.abbreviate import quote
 from stellar.util.suggestions import suggest_name
 
 
@@ -176,7 +177,7 @@ def compile_document(document: ModelDocument) -> ModelEvaluation:
     lists = find_lists(document)
     for field in document.model.fields:
         if field.name not in data:
-            raise InvalidModel(f"unknown field {field.name!r:.80}; {suggest_name(field.name, data)}", field.origin)
+            raise InvalidModel(f"unknown field {quote(field.name, 80)}; {suggest_name(field.name, data)}", field.origin)
         scope.declare(field.name, compile_input(data[field.name], field, is_list=field.name in lists))
     scope.derive(document.derived, compile_derived(scope))
     return ModelEvaluation(document.model, scope, data)

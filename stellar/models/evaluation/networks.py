@@ -16,6 +16,7 @@ from stellar.models.forms.bodies import Layer, NetworkForm, Neuron
 from stellar.models.forms.expressions import ExpressionForm, FieldRef, NormContinuous, NormDiscrete
 from stellar.models.forms.model import ModelForm
 from stellar.models.values import identity, round_single, to_double
+from stellar.util.abbreviate import quote
 
 Rounding = Callable[[float], float]
 
@@ -96,7 +97,7 @@ def _compile_neuron(neuron: Neuron, layer: Layer, to_width: Rounding) -> Callabl
         try:
             return to_width(activate(to_width(total + bias)))
         except (OverflowError, ValueError):
-            raise NotScored(f"neuron {neuron.id!r} has no value for this record") from None
+            raise NotScored(f"neuron {quote(neuron.id)} has no value for this record") from None
 
     return evaluate
 
@@ -109,7 +110,7 @@ def _compile_radial(neuron: Neuron, layer: Layer) -> Callable[[dict[str, float]]
     width = layer.width if neuron.width is None else neuron.width
     altitude = layer.altitude if neuron.altitude is None else neuron.altitude
     if not width:
-        raise InvalidModel(f"neuron {neuron.id!r} has no width for radialBasis; add it", layer.origin)
+        raise InvalidModel(f"neuron {quote(neuron.id)} has no width for radialBasis; add it", layer.origin)
     scale, fan_in = 1.0 / (2.0 * width * width), len(neuron.connections)
     factor = fan_in * math.log(altitude) if altitude and altitude > 0 else 0.0
 
@@ -136,7 +137,7 @@ def _compile_outputs(
         if count == 1 or _find_field(field.expression) == target.name
     ]
     if not ends:
-        raise InvalidModel(f"no <NeuralOutput> of the target {target.name!r}", form.origin)
+        raise InvalidModel(f"no <NeuralOutput> of the target {quote(target.name)}", form.origin)
     if model.function == "classification":
         return _compile_categories(ends, target)
     name, expression, field = ends[0]

@@ -14,6 +14,7 @@ from stellar.models.evaluation.rule_values import select_rules
 from stellar.models.evaluation.targets import TargetField
 from stellar.models.forms.fields import FieldType, OutputField
 from stellar.models.values import to_string
+from stellar.util.abbreviate import quote
 
 Feature = Callable[[Prediction], Any]
 # A function of a frame and the predictions that returns a value, or _SKIPPED
@@ -59,7 +60,7 @@ def _compile_output(form: OutputField, targets: list[TargetField], scope: FieldS
     if form.feature in ("transformedValue", "decision"):
         return _compile_transformed(form, scope)
     if form.target is not None and form.target not in [target.name for target in targets]:
-        raise InvalidModel(f"targetField {form.target!r:.80} is not a target of the model", form.origin)
+        raise InvalidModel(f"targetField {quote(form.target, 80)} is not a target of the model", form.origin)
     feature = _FEATURES[form.feature](form, _find_category(form, targets))
     convert = None if form.type is None else conversion_of(form.type.data, form.origin)
     name, target, segment = form.name, form.target, form.segment
@@ -87,7 +88,7 @@ def _convert(value: Any, convert: Callable[[Any], Any] | None, name: str) -> Any
     try:
         return value if isinstance(value, list) else convert(value)
     except ValueError as error:
-        raise NotScored(f"output {name!r}: {error}") from None
+        raise NotScored(f"output {quote(name)}: {error}") from None
 
 
 def _find_prediction(frame: Frame, scores: Scores, target: str | None, segment: str | None) -> Prediction | None:
@@ -131,7 +132,7 @@ def _read_share(kind: str) -> Callable[[OutputField, Any], Feature]:
             if shares is None and kind == "confidences":
                 shares = prediction.probabilities
             if shares is None:
-                raise NotScored(f"output {name!r}: the model has no {kind}")
+                raise NotScored(f"output {quote(name)}: the model has no {kind}")
             return shares.get(prediction.value if category is None else category, 0.0)
 
         return read
@@ -145,7 +146,7 @@ def _read_affinity(form: OutputField, category: Any) -> Feature:
     def read(prediction: Prediction) -> Any:
         affinities, entities = prediction.affinities, prediction.entities or ()
         if affinities is None:
-            raise NotScored(f"output {name!r}: the model has no affinities")
+            raise NotScored(f"output {quote(name)}: the model has no affinities")
         if category is not None:
             return affinities.get(category)
         return affinities.get(entities[rank - 1] or "") if 1 <= rank <= len(entities) else None
@@ -158,9 +159,9 @@ def _read_entity(form: OutputField, category: Any) -> Feature:
 
     def read(prediction: Prediction) -> Any:
         if prediction.entities is None:
-            raise NotScored(f"output {name!r}: the model has no entities")
+            raise NotScored(f"output {quote(name)}: the model has no entities")
         if rank > 1 and prediction.affinities is None:
-            raise NotScored(f"output {name!r}: the model does not rank entities; remove the attribute rank")
+            raise NotScored(f"output {quote(name)}: the model does not rank entities; remove the attribute rank")
         return prediction.entities[rank - 1] if 1 <= rank <= len(prediction.entities) else None
 
     return read
@@ -171,7 +172,7 @@ def _read_reason(form: OutputField, category: Any) -> Feature:
 
     def read(prediction: Prediction) -> Any:
         if prediction.reasons is None:
-            raise NotScored(f"output {name!r}: the model has no reason codes")
+            raise NotScored(f"output {quote(name)}: the model has no reason codes")
         return prediction.reasons[rank - 1] if 1 <= rank <= len(prediction.reasons) else None
 
     return read
@@ -182,14 +183,14 @@ def _read_rule(form: OutputField, category: Any) -> Feature:
 
     def read(prediction: Prediction) -> Any:
         if prediction.rules is None:
-            raise NotScored(f"output {name!r}: the model has no association rules")
+            raise NotScored(f"output {quote(name)}: the model has no association rules")
         return select_rules(prediction.rules, form)
 
     return read
 
 
 def _refuse(form: OutputField, category: Any) -> Feature:
-    raise InvalidModel(f"feature {form.feature!r} is not supported; remove the field", form.origin)
+    raise InvalidModel(f"feature {quote(form.feature)} is not supported; remove the field", form.origin)
 
 
 _FEATURES: dict[str, Callable[[OutputField, Any], Feature]] = {

@@ -12,6 +12,7 @@ from stellar.models.evaluation.inputs import parse_constant
 from stellar.models.forms.fields import FieldType
 from stellar.models.forms.predicates import Always, Combination, FieldComparison, Predicate, SetMembership
 from stellar.models.values import parse_double, to_string, type_of
+from stellar.util.abbreviate import quote
 
 Test = Callable[[Frame], bool | None]
 
@@ -72,7 +73,7 @@ def parse_operand(string: str, name: str, kind: FieldType, origin: Origin) -> An
     if name in ("equal", "notEqual"):
         return parse_constant(string, kind.data, origin)
     if kind.data == "string":
-        raise InvalidModel(f"strings cannot be ordered by {name!r}; use equal, or a <SimpleSetPredicate>", origin)
+        raise InvalidModel(f"strings cannot be ordered by {quote(name)}; use equal, or a <SimpleSetPredicate>", origin)
     return parse_constant(string, "double" if kind.data == "integer" else kind.data, origin)
 
 
@@ -92,7 +93,7 @@ def _compare_ordinal(name: str, order: tuple[str, ...], form: FieldComparison) -
     ranks = {value: rank for rank, value in enumerate(order)}
     compare = OPERATORS[form.operator]
     if form.value not in ranks:
-        raise InvalidModel(f"value {form.value!r:.80} is not one of the field's values", form.origin)
+        raise InvalidModel(f"value {quote(form.value, 80)} is not one of the field's values", form.origin)
     constant = ranks[form.value]
 
     def test(frame: Frame) -> bool | None:
@@ -105,7 +106,7 @@ def _compare_ordinal(name: str, order: tuple[str, ...], form: FieldComparison) -
 def rank_of(value: Any, ranks: dict[str, int], name: str) -> int:
     """Return the rank of an ordinal value."""
     if (string := to_string(value)) not in ranks:
-        raise InvalidField(name, f"{value!r:.80} is not one of the ordered values")
+        raise InvalidField(name, f"{quote(value, 80)} is not one of the ordered values")
     return ranks[string]
 
 

@@ -16,6 +16,7 @@ from stellar.models.evaluation.tracing import ScoreStep, describe_term
 from stellar.models.forms.bodies import Equation, RegressionForm, Term
 from stellar.models.forms.model import ModelForm
 from stellar.models.values import describe, identity, round_single
+from stellar.util.abbreviate import quote
 
 Rounding = Callable[[float], float]
 # The value of a term, None if a number is missing
@@ -219,7 +220,7 @@ def find_normalization(
     if method == "simplemax" and not target.is_ordinal:
         return lambda values: divide_by_sum(values, to_width)
     if method in ("exp", "simplemax", "softmax"):
-        raise InvalidModel(f"normalizationMethod {method!r} is not for this classification", form.origin)
+        raise InvalidModel(f"normalizationMethod {quote(method)} is not for this classification", form.origin)
     inverse = limit_share if method == "none" else INVERSES[method]
     if target.is_ordinal:
         return lambda values: accumulate_shares([inverse(value, to_width) for value in values], to_width)

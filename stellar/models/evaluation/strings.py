@@ -12,6 +12,7 @@ from stellar.java.regex import compile_pattern, compile_replacer, match_in_time
 from stellar.models.errors import NotScored
 from stellar.models.evaluation.arithmetic import check_present, to_number
 from stellar.models.values import describe, to_date, to_datetime, to_integer, to_string, to_time
+from stellar.util.abbreviate import quote
 
 Function = Callable[..., Any]
 LONGEST_STRING = 100_000  # characters
@@ -19,13 +20,13 @@ LONGEST_STRING = 100_000  # characters
 
 def _string(value: Any, name: str) -> str:
     if isinstance(value, date | time):
-        raise NotScored(f"function {name!r} expects a string, got the date {describe(value)}")
+        raise NotScored(f"function {quote(name)} expects a string, got the date {describe(value)}")
     return to_string(value)
 
 
 def _check_length(string: str, name: str) -> str:
     if len(string) > LONGEST_STRING:
-        raise NotScored(f"function {name!r} returned a string of more than {LONGEST_STRING} characters")
+        raise NotScored(f"function {quote(name)} returned a string of more than {LONGEST_STRING} characters")
     return string
 
 
@@ -79,7 +80,7 @@ def _expand(template: str) -> Callable[[Any], str]:
                 for escaped, number, name, literal in parts
             )
         except IndexError:
-            raise NotScored(f"unknown group in the replacement {template!r:.80}") from None
+            raise NotScored(f"unknown group in the replacement {quote(template, 80)}") from None
 
     return replace
 
@@ -121,7 +122,7 @@ def _format_one(match: re.Match[str], number: Any, template: str) -> str:
     elif letter == "s":
         return to_string(number)[: None if precision is None else int(precision)].rjust(int(width or 0))
     else:
-        raise NotScored(f"function 'formatNumber' does not accept {template!r:.80} for {describe(number)}")
+        raise NotScored(f"function 'formatNumber' does not accept {quote(template, 80)} for {describe(number)}")
     sign = "-" if number < 0 else "+" if "+" in flags else " " if " " in flags else ""
     return _pad(sign, digits, flags, int(width or 0))
 
@@ -193,7 +194,7 @@ def _format_letter(letter: str, value: Moment, template: str) -> str:
         return _DATE_LETTERS[letter](value)
     if letter in _TIME_LETTERS and isinstance(value, datetime | time):
         return _TIME_LETTERS[letter](value)
-    raise NotScored(f"function 'formatDatetime' does not accept {template!r:.80} for {describe(value)}")
+    raise NotScored(f"function 'formatDatetime' does not accept {quote(template, 80)} for {describe(value)}")
 
 
 # -- Durations --------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from stellar.models.evaluation.predictions import Prediction, find_winner
 from stellar.models.forms.fields import DataField, FieldType, TargetForm
 from stellar.models.forms.model import ModelForm
 from stellar.models.values import Single, identity, round_single
+from stellar.util.abbreviate import quote
 
 ROUNDINGS: dict[str, Callable[[float], int]] = {
     "round": lambda value: math.floor(value + 0.5),
@@ -83,7 +84,7 @@ class TargetField:
         try:
             return self._parse(category)
         except ValueError as error:
-            raise InvalidModel(f"invalid category {category!r:.80}: {error}", origin) from None
+            raise InvalidModel(f"invalid category {quote(category, 80)}: {error}", origin) from None
 
     def change(self, value: float) -> float:
         """Return a number, limited, scaled and rounded."""
@@ -138,4 +139,4 @@ def find_targets(model: ModelForm, data: dict[str, DataField], outer: FieldType 
 def _check_names(forms: Iterable[TargetForm], names: list[str | None]) -> None:
     for form in forms:
         if names and form.field is not None and form.field not in names:
-            raise InvalidModel(f"field {form.field!r:.80} is not a target of the model", form.origin)
+            raise InvalidModel(f"field {quote(form.field, 80)} is not a target of the model", form.origin)

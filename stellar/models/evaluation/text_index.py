@@ -13,6 +13,7 @@ from stellar.models.errors import InvalidField, InvalidModel, Origin
 from stellar.models.evaluation.frames import Evaluation, Frame
 from stellar.models.forms.expressions import NormalizationRows, TextIndex
 from stellar.models.values import describe
+from stellar.util.abbreviate import quote
 
 MOST_ROUNDS = 100  # of a recursive normalization
 LONGEST_TEXT = 100_000  # characters
@@ -23,7 +24,7 @@ def _compile(pattern: str, origin: Origin) -> Any:
     try:
         return compile_pattern(pattern)
     except ValueError as error:
-        raise InvalidModel(f"invalid regular expression {pattern!r:.80}: {error}", origin) from None
+        raise InvalidModel(f"invalid regular expression {quote(pattern, 80)}: {error}", origin) from None
 
 
 def compile_text_index(form: TextIndex, evaluate_term: Evaluation) -> Evaluation:
@@ -106,7 +107,7 @@ def _compile_normalization(form: NormalizationRows, index: TextIndex) -> Callabl
 
 def _compile_row(row: dict[str, str], form: NormalizationRows, is_case_sensitive: bool) -> Callable[[str], str]:
     if form.input not in row or form.output not in row:
-        raise InvalidModel(f"a row lacks column {form.input!r} or {form.output!r}", form.origin)
+        raise InvalidModel(f"a row lacks column {quote(form.input)} or {quote(form.output)}", form.origin)
     pattern, replacement = row[form.input], row[form.output]
     if row.get(form.expression, "false").strip().lower() != "true":
         pattern = "".join(f"\\{letter}" if not letter.isalnum() and letter.isascii() else letter for letter in pattern)
@@ -114,7 +115,7 @@ def _compile_row(row: dict[str, str], form: NormalizationRows, is_case_sensitive
     try:
         replace = compile_replacer(flags + pattern)
     except ValueError as error:
-        raise InvalidModel(f"invalid regular expression {pattern!r:.80}: {error}", form.origin) from None
+        raise InvalidModel(f"invalid regular expression {quote(pattern, 80)}: {error}", form.origin) from None
     return lambda text: replace(lambda _: replacement, text)
 
 

@@ -17,6 +17,7 @@ from stellar.models.forms.bodies import TreeForm, TreeNode
 from stellar.models.forms.model import ModelForm
 from stellar.models.forms.predicates import Combination, Predicate
 from stellar.models.values import identity, round_single
+from stellar.util.abbreviate import quote
 
 
 @dataclass(slots=True)
@@ -80,7 +81,7 @@ def _find_default(node: CompiledNode, form: TreeForm) -> CompiledNode | None:
     for child in node.children:
         if child.form.id == node.form.default_child:
             return child
-    raise InvalidModel(f"defaultChild {node.form.default_child!r:.80} is not a child", node.form.origin)
+    raise InvalidModel(f"defaultChild {quote(node.form.default_child, 80)} is not a child", node.form.origin)
 
 
 def _set_shares(node: CompiledNode, target: TargetField, to_width: Callable[[float], float]) -> None:
@@ -171,7 +172,8 @@ def choose_default(node: CompiledNode, strategy: str) -> CompiledNode:
     """Return the child for a predicate that is unknown."""
     if strategy != "defaultChild":
         raise NotScored(
-            f"{node.form.origin}: missingValueStrategy {strategy!r} is not supported for a record that lacks a field"
+            f"{node.form.origin}: missingValueStrategy {quote(strategy)} is not supported for a record that lacks a "
+            "field"
         )
     if node.default is None:
         raise NotScored(f"{node.form.origin}: the node has no defaultChild for a record that lacks a field")

@@ -6,6 +6,7 @@ from stellar.models.errors import InvalidModel
 from stellar.models.forms.bodies import AssociationForm, AssociationRule
 from stellar.models.pmml.attributes import number, optional_number, required
 from stellar.models.pmml.xml import Element
+from stellar.util.abbreviate import quote
 
 
 def read_association(element: Element) -> AssociationForm:
@@ -20,7 +21,7 @@ def _read_itemset(element: Element, items: dict[str, str]) -> frozenset[str]:
     values = []
     for child in element.find_all("ItemRef"):
         if (name := required(child, "itemRef")) not in items:
-            raise InvalidModel(f"unknown itemRef {name!r}", child.origin)
+            raise InvalidModel(f"unknown itemRef {quote(name)}", child.origin)
         values.append(items[name])
     return frozenset(values)
 
@@ -29,7 +30,7 @@ def _read_rule(element: Element, sets: dict[str, frozenset[str]]) -> Association
     ends = []
     for name in ("antecedent", "consequent"):
         if (reference := required(element, name)) not in sets:
-            raise InvalidModel(f"unknown {name} {reference!r}", element.origin)
+            raise InvalidModel(f"unknown {name} {quote(reference)}", element.origin)
         ends.append(sets[reference])
     values = {name: number(element, name) for name in ("confidence", "support")}
     values |= {name: optional_number(element, name) for name in ("lift", "leverage", "affinity")}  # type: ignore[misc]

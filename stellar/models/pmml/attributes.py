@@ -9,6 +9,7 @@ from typing import TypeVar
 from stellar.models.errors import InvalidModel
 from stellar.models.pmml.xml import Element
 from stellar.models.values import find_conversion, parse_double, parse_integer
+from stellar.util.abbreviate import quote
 from stellar.util.suggestions import suggest_name
 
 T = TypeVar("T")
@@ -19,7 +20,7 @@ def required(element: Element, name: str) -> str:
     try:
         return element.attributes[name]
     except KeyError:
-        raise InvalidModel(f"missing attribute {name!r}; add it", element.origin) from None
+        raise InvalidModel(f"missing attribute {quote(name)}; add it", element.origin) from None
 
 
 def _parse(element: Element, name: str, parse: Callable[[str], T]) -> T | None:
@@ -28,7 +29,7 @@ def _parse(element: Element, name: str, parse: Callable[[str], T]) -> T | None:
     try:
         return parse(string)
     except ValueError as error:
-        raise InvalidModel(f"invalid {name!r}: {error}", element.origin) from None
+        raise InvalidModel(f"invalid {quote(name)}: {error}", element.origin) from None
 
 
 def optional_number(element: Element, name: str) -> float | None:
@@ -63,7 +64,7 @@ def boolean(element: Element, name: str, default: bool | None) -> bool | None:
 
     def parse(string: str) -> bool:
         if string not in _BOOLEANS:
-            raise ValueError(f"expected true or false, got {string!r:.80}")
+            raise ValueError(f"expected true or false, got {quote(string, 80)}")
         return _BOOLEANS[string]
 
     value = _parse(element, name, parse)
@@ -79,7 +80,7 @@ def choice(element: Element, name: str, choices: Iterable[str], default: str | N
     if value is None:
         value = required(element, name)
     if value not in (known := list(choices)):
-        raise InvalidModel(f"unsupported {name} {value!r:.80}; {suggest_name(value, known)}", element.origin)
+        raise InvalidModel(f"unsupported {name} {quote(value, 80)}; {suggest_name(value, known)}", element.origin)
     return value
 
 
@@ -91,7 +92,7 @@ def optional_choice(element: Element, name: str, choices: Iterable[str]) -> str 
 def data_type(element: Element, name: str = "dataType") -> str | None:
     """Return the data type of an element, or None if the attribute is missing."""
     if (value := element.attributes.get(name)) is not None and find_conversion(value) is None:
-        raise InvalidModel(f"unsupported {name} {value!r:.80}", element.origin)
+        raise InvalidModel(f"unsupported {name} {quote(value, 80)}", element.origin)
     return value
 
 

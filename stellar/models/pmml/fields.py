@@ -30,6 +30,7 @@ from stellar.models.pmml.attributes import (
 from stellar.models.pmml.expressions import find_expression, read_expression
 from stellar.models.pmml.intervals import read_range
 from stellar.models.pmml.xml import Element
+from stellar.util.abbreviate import quote
 
 OPERATIONS = ("continuous", "categorical", "ordinal")
 ROLES = ("valid", "invalid", "missing")
@@ -110,7 +111,7 @@ def read_mining_field(element: Element) -> MiningField:
     outliers = choice(element, "outliers", OUTLIERS, "asIs")
     low, high = optional_number(element, "lowValue"), optional_number(element, "highValue")
     if outliers != "asIs" and low is None and high is None:
-        raise InvalidModel(f"outliers {outliers!r} need lowValue or highValue", element.origin)
+        raise InvalidModel(f"outliers {quote(outliers)} need lowValue or highValue", element.origin)
     return MiningField(
         name=required(element, "name"),
         usage=choice(element, "usageType", USAGES, "active"),
@@ -154,7 +155,7 @@ def read_output(element: Element) -> OutputField:
     """Return a result."""
     feature = choice(element, "feature", FEATURES, "predictedValue")
     if feature in _UNSUPPORTED_FEATURES:
-        raise InvalidModel(f"feature {feature!r} is not supported; remove the field", element.origin)
+        raise InvalidModel(f"feature {quote(feature)} is not supported; remove the field", element.origin)
     expression = None
     if feature in ("transformedValue", "decision"):
         expression = read_expression(find_expression(element))

@@ -29,6 +29,7 @@ from stellar.models.pmml.attributes import (
 )
 from stellar.models.pmml.fields import read_derived
 from stellar.models.pmml.xml import Element
+from stellar.util.abbreviate import quote
 
 ACTIVATIONS = (
     "threshold",
@@ -68,11 +69,11 @@ def _check_connections(
         for neuron in layer.neurons:
             for name, _ in neuron.connections:
                 if name not in known:
-                    raise InvalidModel(f"neuron {neuron.id!r} is connected to unknown {name!r}", layer.origin)
+                    raise InvalidModel(f"neuron {quote(neuron.id)} is connected to unknown {quote(name)}", layer.origin)
         known |= {neuron.id for neuron in layer.neurons}
     for name, _ in outputs:
         if name not in known:
-            raise InvalidModel(f"unknown outputNeuron {name!r}", element.origin)
+            raise InvalidModel(f"unknown outputNeuron {quote(name)}", element.origin)
 
 
 def _read_ends(element: Element, name: str, attribute: str) -> Iterator[tuple[str, DerivedField]]:
@@ -171,7 +172,7 @@ def _read_machine(element: Element, vectors: dict[str, tuple[float, ...]], repre
         names = tuple(required(vector, "vectorId") for vector in child.find_all("SupportVector"))
     for name in names:
         if name not in vectors:
-            raise InvalidModel(f"unknown vectorId {name!r}", element.origin)
+            raise InvalidModel(f"unknown vectorId {quote(name)}", element.origin)
     block = find_required(element, "Coefficients")
     coefficients = tuple(number(child, "value", 0.0) for child in block.find_all("Coefficient"))
     if representation == "SupportVectors" and len(coefficients) != len(names):

@@ -37,6 +37,7 @@ from stellar.models.pmml.predicates import find_predicate
 from stellar.models.pmml.regressions import read_general_regression, read_regression
 from stellar.models.pmml.trees import read_rule_set, read_scorecard, read_tree
 from stellar.models.pmml.xml import Element, XmlLimits, read_xml
+from stellar.util.abbreviate import quote
 
 DEEPEST = 30  # nesting of models
 FUNCTIONS = (
@@ -77,7 +78,7 @@ def read_document(data: bytes, limits: XmlLimits | None = None) -> ModelDocument
         raise InvalidModel("expected <PMML> as the outermost element", root.origin)
     version = required(root, "version")
     if re.fullmatch(r"[34]\.\d(\.\d)?", version) is None:
-        raise InvalidModel(f"unsupported version {version!r:.40}; 3.0 to 4.4 are supported", root.origin)
+        raise InvalidModel(f"unsupported version {quote(version, 40)}; 3.0 to 4.4 are supported", root.origin)
     check_children(root)
     transformations = root.find("TransformationDictionary")
     return ModelDocument(
@@ -95,7 +96,7 @@ def _unique(element: Element, forms: Iterable[Any]) -> tuple[Any, ...]:
     by_name: dict[str, Any] = {}
     for form in forms:
         if form.name in by_name:
-            raise InvalidModel(f"{form.name!r:.80} is declared twice; remove one", form.origin)
+            raise InvalidModel(f"{quote(form.name, 80)} is declared twice; remove one", form.origin)
         by_name[form.name] = form
     return tuple(by_name.values())
 

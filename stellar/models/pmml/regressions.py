@@ -26,6 +26,7 @@ from stellar.models.pmml.attributes import (
     required,
 )
 from stellar.models.pmml.xml import Element
+from stellar.util.abbreviate import quote
 
 NORMALIZATIONS = ("none", "simplemax", "softmax", "logit", "probit", "cloglog", "exp", "loglog", "cauchit")
 LINKS = ("cloglog", "identity", "log", "logc", "logit", "loglog", "negbin", "oddspower", "power", "probit")
@@ -123,7 +124,7 @@ def _read_matrix(element: Element) -> tuple[tuple[float, ...], ...]:
         return ()
     if matrix.attributes.get("kind", "any") != "any":
         raise InvalidModel(
-            f"unsupported kind {matrix.attributes['kind']!r}; write all cells as kind='any'", matrix.origin
+            f"unsupported kind {quote(matrix.attributes['kind'])}; write all cells as kind='any'", matrix.origin
         )
     rows = tuple(matrix.find_all("Array"))
     if not rows:

@@ -16,6 +16,7 @@ from stellar.pipeline.connectors.search.templates import IndexTemplate, make_tem
 from stellar.pipeline.connectors.sinks import is_search
 from stellar.pipeline.indexing import SearchWriters, connect_search
 from stellar.stores.configurations import DirectoryConfigurations
+from stellar.util.abbreviate import quote
 from stellar.util.suggestions import suggest_name
 
 DESCRIPTION = (
@@ -72,7 +73,7 @@ def _select(names: str | None, directory: Path) -> list[str]:
 def _check(sensors: Iterable[str], known: set[str]) -> Iterator[str]:
     for sensor in sensors:
         if sensor not in known:
-            raise OptionError(f"unknown sensor {sensor!r}; {suggest_name(sensor, known)}")
+            raise OptionError(f"unknown sensor {quote(sensor)}; {suggest_name(sensor, known)}")
         yield sensor
 
 

@@ -63,6 +63,8 @@ def run_worker(
             loader = replace(loader, ids=DocumentIds(admin.find_id))
         indexing = _make_indexing(loader, options)
         configs, pipeline = _load(loader, options, stack, indexing, metrics)
+        if loader.phase is WorkerPhase.ALL:
+            _warn_of_profiles(configs[0])
         if indexing is not None:
             indexing.use(configs)
         plan = loader.plan(configs, options.spout).with_targets(options.output, options.errors)
@@ -82,6 +84,12 @@ def run_worker(
             if not options.quiet:
                 print(f"stellar-pipeline: {pipeline.sensor}: {loop.counts}", file=sys.stderr)
     return OK
+
+
+def _warn_of_profiles(config: SensorConfig) -> None:
+    """Say that profiles are not applied, which a run over files does."""
+    if config.profiler_location is not None:
+        _print(f"{config.profiler_location}: a worker applies no profiles; apply its records with stellar-profiler")
 
 
 def _make_indexing(loader: WorkerLoader, options: argparse.Namespace) -> SearchIndexing | None:

@@ -165,12 +165,14 @@ def test_the_topic_of_a_sensor_can_be_another_one(
     source, out = topics.create("other"), topics.create("out")
     topics.send(source, [b'{"n": 1}'])
     options = configure(tmp_path, {"s": {}})
+    (tmp_path / "config" / "profiler.json").write_text('{"profiles": []}')
     worker = start(
         *options, "--stage", stage, "--input", source, "--output", f"topic:{out}", "--errors", f"topic:{out}"
     )
     topics.wait_until_committed("s_parser", source)
     worker.stop()
     assert [each["n"] for each in topics.documents(out)] == [1]
+    assert ("profiler.json: a worker applies no profiles" in worker.printed) == (stage == "all")
 
 
 def test_a_pattern_reads_all_topics_that_match(topics: Topics, tmp_path: Path, start: Callable[..., Worker]) -> None:
