@@ -132,15 +132,16 @@ class Terminal:
         if process.returncode:
             raise CommandFailed(f"{command} ended with status {process.returncode}{self._describe_logs()}")
 
-    def read_page(self, log_name: str) -> str:
-        """Return the page at the address that a server in the background writes to its log."""
+    def read_page(self, log_name: str, path: str = "") -> str:
+        """Return a page of the server in the background that writes its address to a log."""
         deadline = time.monotonic() + TIMEOUT
         while (found := re.search(r"http://\S+/$", (self.folder / log_name).read_text(), re.MULTILINE)) is None:
             if time.monotonic() > deadline:
                 raise CommandFailed(f"no address within {TIMEOUT} seconds{self._describe_logs()}")
             time.sleep(0.05)
-        self.print_command(f"curl {found[0]}")
-        with urlopen(found[0], timeout=TIMEOUT) as response:
+        url = f"{found[0]}{path}"
+        self.print_command(f"curl {url}")
+        with urlopen(url, timeout=TIMEOUT) as response:
             content: bytes = response.read()
         return content.decode()
 

@@ -58,7 +58,10 @@ class Search:
 
     def count(self, index: str) -> int:
         self.request("POST", "_refresh")
-        count: int = self.request("GET", f"{self.name(index)}_index_*/_count")["count"]
+        found = self.request("GET", f"{self.name(index)}_index_*/_count")
+        if found.get("status") == 503:  # an index that was created now is not ready
+            return 0
+        count: int = found["count"]
         return count
 
     def map(self, index: str, **fields: str) -> None:
