@@ -19,10 +19,12 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -211,10 +213,16 @@ def read_numbers(kafka: Kafka, end: float, count: int) -> dict[int, list[int]]:
 
 
 def count_indexed(url: str) -> int:
-    with urllib.request.urlopen(f"{url}/_refresh", timeout=60):
-        pass
-    with urllib.request.urlopen(f"{url}/s_index_*/_count?allow_no_indices=true", timeout=60) as response:
-        return int(json.load(response)["count"])
+    """Return the number of documents; 0 while the server starts."""
+    try:
+        with urllib.request.urlopen(f"{url}/_refresh", timeout=60):
+            pass
+        with urllib.request.urlopen(f"{url}/s_index_*/_count?allow_no_indices=true", timeout=60) as response:
+            return int(json.load(response)["count"])
+    except urllib.error.HTTPError as error:
+        if error.code != HTTPStatus.SERVICE_UNAVAILABLE:
+            raise
+        return 0
 
 
 def await_indexed(url: str, count: int, end: float) -> int:

@@ -12,6 +12,11 @@ from typing import Any
 from stellar.pipeline.records import Record
 
 
+def is_unready(response: Any) -> bool:
+    """Return True for the response for an index that was created just now."""
+    return bool(response.get("status") == 503)
+
+
 @dataclass
 class Search:
     """A server, with names of indices of its own, so that tests can share it.
@@ -50,6 +55,8 @@ class Search:
         """Return what a search finds in the indices of a name, whatever their date."""
         self.request("POST", "_refresh")
         found = self.request("GET", f"{self.name(index)}_index_*/_search?size=10000")
+        if is_unready(found):
+            return []
         hits: list[Record] = found["hits"]["hits"]
         return hits
 
@@ -59,7 +66,7 @@ class Search:
     def count(self, index: str) -> int:
         self.request("POST", "_refresh")
         found = self.request("GET", f"{self.name(index)}_index_*/_count")
-        if found.get("status") == 503:  # an index that was created now is not ready
+        if is_unready(found):
             return 0
         count: int = found["count"]
         return count
