@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from stellar.language import nodes as n
@@ -35,7 +35,7 @@ class Scope:
 
     def copy(self) -> Scope:
         """Return a scope that more names can be added to."""
-        return replace(self, locals=dict(self.locals))
+        return Scope(dict(self.locals), self.in_lambda, self.loops, self.steps)
 
 
 class PreparedCall(NamedTuple):
