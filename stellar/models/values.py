@@ -73,11 +73,6 @@ def _in_range(value: int) -> int:
     return value
 
 
-def parse_single(string: str) -> float:
-    """Return the binary32 number of a string."""
-    return Single(round_single(parse_double(string)))
-
-
 def parse_boolean(string: str) -> bool:
     """Return the boolean of a string."""
     lowered = string.strip().lower()
