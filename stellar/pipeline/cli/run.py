@@ -35,7 +35,6 @@ from stellar.pipeline.connectors.sinks import (
 from stellar.pipeline.connectors.sources import check_readable, expand_names, list_existing, read_batches, total_size
 from stellar.pipeline.input_use import collect_inputs, warn_of_unused
 from stellar.pipeline.live import LivePipeline
-from stellar.pipeline.metrics import PipelineMetrics
 from stellar.pipeline.options import positive_integer
 from stellar.pipeline.pipeline import MessageProcessor
 from stellar.pipeline.progress import Display, display, summarize_counts
@@ -51,6 +50,7 @@ if TYPE_CHECKING:
     from stellar.pipeline.connectors.remote import RemoteFiles
     from stellar.pipeline.connectors.search.output import SearchOutput
     from stellar.pipeline.indexing import SearchIndexing
+    from stellar.pipeline.metrics import PipelineMetrics
     from stellar.pipeline.profiler.in_run import ProfilingSink
 
 DESCRIPTION = (
@@ -117,7 +117,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     messages, counts = Messages(), Counts()
-    metrics = None if options.metrics is None else PipelineMetrics(counts)
+    metrics = _make_metrics(options, counts)
     targets = _TargetSettings(options, messages)
     with ExitStack() as stack:
         if options.workers > 1:
@@ -169,6 +169,14 @@ def run(options: argparse.Namespace) -> int:
             if not options.quiet:
                 screen.print_message(f"stellar-pipeline: {pipeline.sensor}: {counts}")
     return OK
+
+
+def _make_metrics(options: argparse.Namespace, counts: Counts) -> PipelineMetrics | None:
+    if options.metrics is None:
+        return None
+    from stellar.pipeline.metrics import PipelineMetrics  # most runs show none
+
+    return PipelineMetrics(counts)
 
 
 class _TargetSettings:
