@@ -10,11 +10,9 @@ replaces the first one under a stream of lines. The exit status is 0 if all chec
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -22,11 +20,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from http import HTTPStatus
-from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from terminal import SQUID, CommandFailed, Record, Terminal, console_script, create_folder
+from terminal import SQUID, CommandFailed, Record, Terminal, console_script, run_walkthrough
 
 sys.path.append(str(SQUID.parents[1]))  # which has the engines
 
@@ -61,34 +58,19 @@ EXPECTED: dict[str, Record] = {
 
 
 def main() -> int:
-    options = _options()
-    started = time.monotonic()
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        with ExitStack() as stack:
-            variables = start_engines(stack)
-            terminal = Terminal(stack.enter_context(create_folder(options.keep)), variables)
-            with deployed(terminal):
-                walk(terminal)
-            terminal.comment("Cleaning up")
-        terminal.check_clean_up(is_kept=options.keep is not None)
-    except KeyboardInterrupt:
-        print("\ninterrupted; all started processes are stopped", file=sys.stderr)
-        return 130
-    except (CommandFailed, EngineError) as error:
-        print(f"\ndemo: {error}", file=sys.stderr)
-        return 1
-    print(f"\nthe walkthrough took {time.monotonic() - started:.0f} s")
-    return terminal.exit_status()
+    return run_walkthrough("The Squid walkthrough on a cluster, as `make demo-cluster` runs it.", walk, start_engines)
 
 
 def start_engines(stack: ExitStack) -> dict[str, str]:
     """Start the servers, and return the variables with their addresses."""
     print("# ZooKeeper, Kafka, OpenSearch, HDFS and YARN start on this machine", flush=True)
-    zookeeper = stack.enter_context(ZooKeeper())
-    kafka = stack.enter_context(Kafka())
-    opensearch = stack.enter_context(OpenSearch())
-    yarn = stack.enter_context(Yarn(zookeeper.hosts, hdfs=stack.enter_context(Hdfs())))
+    try:
+        zookeeper = stack.enter_context(ZooKeeper())
+        kafka = stack.enter_context(Kafka())
+        opensearch = stack.enter_context(OpenSearch())
+        yarn = stack.enter_context(Yarn(zookeeper.hosts, hdfs=stack.enter_context(Hdfs())))
+    except EngineError as error:
+        raise CommandFailed(str(error)) from error
     return {
         "ZOOKEEPER": zookeeper.hosts,
         "KAFKA": kafka.hosts,
@@ -120,7 +102,13 @@ def deploy(terminal: Terminal, version: str, folder: str) -> None:
 
 
 def walk(terminal: Terminal) -> None:
-    """Run the topologies, and check their documents. All processes are stopped when it returns or raises."""
+    """Run the walkthrough. All processes that it starts are stopped when it returns or raises."""
+    with deployed(terminal):
+        run_topologies(terminal)
+
+
+def run_topologies(terminal: Terminal) -> None:
+    """Run the topologies, and check their documents."""
     terminal.comment("Three topologies: topics squid, enrichments and indexing, then OpenSearch")
     with ExitStack() as stack:
         for command, options in {
@@ -260,16 +248,6 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
         if time.monotonic() > deadline:
             raise CommandFailed(f"after {LIMIT:g} s there are not {what}")
         time.sleep(0.2)
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="The Squid walkthrough on a cluster, as `make demo-cluster` runs it.")
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="work in this new folder, and do not remove it")
-    return parser.parse_args()
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -8,44 +8,23 @@ The exit status is 0 if all checks pass, otherwise 1.
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import json
 import re
 import shutil
-import signal
 import sys
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
-from terminal import SQUID, CommandFailed, Record, Terminal, create_folder
+from terminal import SQUID, Record, Terminal, run_walkthrough
 
 ROWS = 8
 SCORES = ("threat.triage.score", "threat.triage.level")
 
 
 def main() -> int:
-    options = _options()
-    started = time.monotonic()
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        with ExitStack() as stack:
-            terminal = Terminal(stack.enter_context(create_folder(options.keep)))
-            walk(terminal)
-            terminal.comment("Cleaning up")
-        terminal.check_clean_up(is_kept=options.keep is not None)
-    except KeyboardInterrupt:
-        print("\ninterrupted; all started processes are stopped", file=sys.stderr)
-        return 130
-    except CommandFailed as error:
-        print(f"\ndemo: {error}", file=sys.stderr)
-        return 1
-    print(f"\nthe walkthrough took {time.monotonic() - started:.1f} s")
-    return terminal.exit_status()
+    return run_walkthrough("The Squid walkthrough, as `make demo` runs it.", walk)
 
 
 def walk(terminal: Terminal) -> None:
@@ -61,16 +40,6 @@ def walk(terminal: Terminal) -> None:
             terminal.comment(
                 "The classifier is skipped because scikit-learn is not installed: pip install scikit-learn"
             )
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="The Squid walkthrough, as `make demo` runs it.")
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="work in this new folder, and do not remove it")
-    return parser.parse_args()
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 # --- the two models

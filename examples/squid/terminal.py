@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
@@ -14,8 +15,8 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from string import Template
 from typing import IO, Any
@@ -30,6 +31,40 @@ Record = dict[str, Any]
 
 class CommandFailed(Exception):
     """A command failed; the message names it."""
+
+
+def run_walkthrough(
+    description: str, walk: Callable[[Terminal], None], start: Callable[[ExitStack], Mapping[str, str]] | None = None
+) -> int:
+    """Run a walkthrough as a command, and return its exit status: 0 if all checks passed.
+
+    walk: runs the commands; all processes that it starts are stopped when it returns or raises
+    start: starts servers before, and returns variables with their addresses
+    """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="work in this new folder, and do not remove it")
+    options = parser.parse_args()
+    started = time.monotonic()
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with ExitStack() as stack:
+            variables = None if start is None else start(stack)
+            terminal = Terminal(stack.enter_context(create_folder(options.keep)), variables)
+            walk(terminal)
+            terminal.comment("Cleaning up")
+        terminal.check_clean_up(is_kept=options.keep is not None)
+    except KeyboardInterrupt:
+        print("\ninterrupted; all started processes are stopped", file=sys.stderr)
+        return 130
+    except CommandFailed as error:
+        print(f"\ndemo: {error}", file=sys.stderr)
+        return 1
+    print(f"\nthe walkthrough took {time.monotonic() - started:.1f} s")
+    return terminal.exit_status()
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 class Terminal:
