@@ -6,13 +6,8 @@ import gc
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from stellar.models.boosters.json_document import JsonLimits
-from stellar.models.boosters.lightgbm import read_lightgbm_document
-from stellar.models.boosters.lightgbm_text import TextLimits
-from stellar.models.boosters.xgboost import read_xgboost_document
 from stellar.models.compiled.fields import NotCompiled
 from stellar.models.compiled.models import Score, compile_score
 from stellar.models.errors import InvalidModel, NotScored
@@ -21,8 +16,6 @@ from stellar.models.evaluation.predictions import Scores
 from stellar.models.evaluation.tracing import ScoreStep
 from stellar.models.forms.fields import DataField
 from stellar.models.forms.model import ModelDocument, Verification
-from stellar.models.pmml.reader import read_document
-from stellar.models.pmml.xml import XmlLimits
 from stellar.util.abbreviate import quote
 
 RECORDS_BEFORE_COMPILATION = 100
@@ -133,12 +126,6 @@ def matches(value: Any, expected: str, precision: float, zero: float) -> bool:
     return value is not None and str(value).lower() == expected.lower()
 
 
-def read_pmml(data: bytes, limits: XmlLimits | None = None) -> ScoringModel:
-    """Return the model of a PMML document. Raise InvalidModel, with element and line, if it cannot be scored."""
-    with pause_collection():
-        return ScoringModel(read_document(data, limits))
-
-
 @contextmanager
 def pause_collection() -> Iterator[None]:
     """Pause the search for cycles of garbage, which takes half of the time in which a large model is created."""
@@ -149,37 +136,3 @@ def pause_collection() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
-
-
-def load_pmml(path: Path, limits: XmlLimits | None = None) -> ScoringModel:
-    """Return the model of a PMML file."""
-    limits = limits or XmlLimits()
-    with path.open("rb") as file:
-        return read_pmml(file.read(limits.size + 1), limits)
-
-
-def read_xgboost(data: bytes, limits: JsonLimits | None = None) -> ScoringModel:
-    """Return the model of a JSON or UBJSON file of XGBoost.
-
-    Raise InvalidModel, with the path or byte, if it cannot be scored.
-    """
-    return ScoringModel(read_xgboost_document(data, limits))
-
-
-def load_xgboost(path: Path, limits: JsonLimits | None = None) -> ScoringModel:
-    """Return the model of a file of XGBoost."""
-    limits = limits or JsonLimits()
-    with path.open("rb") as file:
-        return read_xgboost(file.read(limits.size + 1), limits)
-
-
-def read_lightgbm(data: bytes, limits: TextLimits | None = None) -> ScoringModel:
-    """Return the model of a text file of LightGBM. Raise InvalidModel, with the line, if it cannot be scored."""
-    return ScoringModel(read_lightgbm_document(data, limits))
-
-
-def load_lightgbm(path: Path, limits: TextLimits | None = None) -> ScoringModel:
-    """Return the model of a file of LightGBM."""
-    limits = limits or TextLimits()
-    with path.open("rb") as file:
-        return read_lightgbm(file.read(limits.size + 1), limits)

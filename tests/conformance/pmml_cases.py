@@ -11,7 +11,8 @@ from typing import Any
 
 from stellar.models.errors import InvalidModel, NotScored
 from stellar.models.evaluation.predictions import Prediction, Scores
-from stellar.models.scoring import ScoringModel, load_pmml
+from stellar.models.loading import load_model
+from stellar.models.scoring import ScoringModel
 from stellar.models.values import to_string
 
 
@@ -38,7 +39,7 @@ def load_documents(folder: Path) -> dict[str, PmmlDocument]:
     for path in sorted((folder / "models").iterdir()):
         is_single = b'x-mathContext="float"' in path.read_bytes()
         try:
-            documents[f"models/{path.name}"] = PmmlDocument(load_pmml(path), "", is_single)
+            documents[f"models/{path.name}"] = PmmlDocument(load_model(path), "", is_single)
         except InvalidModel as error:
             documents[f"models/{path.name}"] = PmmlDocument(None, str(error), is_single)
     return documents

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from stellar.models.errors import InvalidModel, NotScored
-from stellar.models.scoring import read_pmml
+from stellar.models.loading import read_pmml
 
 _ATTRIBUTE = re.compile(rb'([\w-]+)="([^"]*)"')
 _TAG = re.compile(rb"<(/?)([A-Za-z][\w-]*)")

@@ -19,7 +19,8 @@ from mutations import mutate_record
 
 from stellar.models.compiled.thresholds import find_lower_bound, find_upper_bound
 from stellar.models.errors import InvalidModel, NotScored
-from stellar.models.scoring import ScoringModel, load_pmml
+from stellar.models.loading import load_model
+from stellar.models.scoring import ScoringModel
 from stellar.models.values import round_single
 
 CORPUS = Path(__file__).parents[1] / "conformance" / "data" / "pmml"
@@ -52,7 +53,7 @@ def _bits(value: Any) -> Any:
 
 @pytest.mark.parametrize("name", COMPILED)
 def test_both_forms_of_a_document_give_equal_results(name, records):
-    model, chance = load_pmml(CORPUS / "models" / f"{name}.pmml"), random.Random(name)
+    model, chance = load_model(CORPUS / "models" / f"{name}.pmml"), random.Random(name)
     assert model.compile()
     for record in records[name]:
         for variant in (record, mutate_record(record, chance)):
@@ -66,13 +67,13 @@ def test_no_other_document_of_the_corpus_has_a_compiled_function():
 
 def _is_compiled(path: Path) -> bool:
     try:
-        return load_pmml(path).compile()
+        return load_model(path).compile()
     except InvalidModel:
         return False
 
 
 def test_a_model_is_compiled_after_some_records(records):
-    model = load_pmml(CORPUS / "models" / "lr_ffsn.pmml")
+    model = load_model(CORPUS / "models" / "lr_ffsn.pmml")
     record = records["lr_ffsn"][0]
     first = model.score(record)
     for _ in range(200):
@@ -101,6 +102,6 @@ def test_bounds_of_binary32_decide_as_rounding_does(is_open):
 
 
 def test_a_model_with_its_results_is_verified():
-    assert isinstance(load_pmml(CORPUS / "models" / "x_verify_bad.pmml"), ScoringModel)
+    assert isinstance(load_model(CORPUS / "models" / "x_verify_bad.pmml"), ScoringModel)
     with pytest.raises(InvalidModel, match=r"verification record 1: 'y' is 3\.6, expected '3\.7'"):
-        load_pmml(CORPUS / "models" / "x_verify_bad.pmml").verify()
+        load_model(CORPUS / "models" / "x_verify_bad.pmml").verify()

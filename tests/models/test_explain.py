@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stellar.models.scoring import load_pmml, read_pmml
+from stellar.models.loading import load_model, read_pmml
 
 MODELS = Path(__file__).parents[1] / "conformance" / "data" / "pmml" / "models"
 LINEAR = b"""<PMML version="4.4"><DataDictionary><DataField name="a" optype="continuous" dataType="double"/>
@@ -29,7 +29,7 @@ def test_the_terms_of_a_sum_add_up_to_the_score():
 
 
 def test_the_path_of_a_tree_ends_at_the_node_of_the_score():
-    model = load_pmml(MODELS / "x_tree_defaultChild_null.pmml")
+    model = load_model(MODELS / "x_tree_defaultChild_null.pmml")
     record = {"systems": 7, "countries": 2, "ttl": 600, "tld": "info"}
     steps = model.explain(record)
     assert [(step.origin.element, step.description, step.value) for step in steps] == [
@@ -41,7 +41,7 @@ def test_the_path_of_a_tree_ends_at_the_node_of_the_score():
 
 
 def test_each_tree_of_a_forest_is_explained():
-    model = load_pmml(MODELS / "gb_reg.pmml")
+    model = load_model(MODELS / "gb_reg.pmml")
     record = {field.name: (field.ranges[0].low or 0.0) + 1 for field in model.inputs()}
     roots = [step for step in model.explain(record) if step.description == "true"]
     assert len(roots) >= len(model.document.model.body.segments)  # type: ignore[union-attr]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from stellar.models.errors import InvalidModel
+from stellar.models.loading import read_pmml
 from stellar.models.pmml.xml import XmlLimits, read_xml
-from stellar.models.scoring import read_pmml
 
 FIELDS = """<DataField name="a" optype="continuous" dataType="double"/>
 <DataField name="y" optype="continuous" dataType="double"/>"""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stellar.models.scoring import read_pmml
+from stellar.models.loading import read_pmml
 from stellar.models.values import parse_double
 
 FIELDS = """<DataDictionary><DataField name="a" optype="continuous" dataType="double"/>

@@ -14,7 +14,7 @@ import pytest
 from stellar.models.boosters.json_document import JsonLimits
 from stellar.models.boosters.lightgbm_text import TextLimits
 from stellar.models.errors import InvalidModel, NotScored
-from stellar.models.scoring import load_lightgbm, load_xgboost, read_lightgbm, read_xgboost
+from stellar.models.loading import read_lightgbm, read_xgboost
 
 DATA = Path(__file__).parent / "data"
 XGBOOST = (DATA / "binary.json").read_bytes()
@@ -142,19 +142,19 @@ def test_sizes_are_bounded_before_memory_is_taken(tmp_path: Path) -> None:
     path = tmp_path / "model"
     path.write_bytes(XGBOOST)
     with pytest.raises(InvalidModel, match="more than 1000 bytes; train a smaller model"):
-        load_xgboost(path, JsonLimits(size=1000))
+        read_xgboost(path.read_bytes(), JsonLimits(size=1000))
     with pytest.raises(InvalidModel, match="more than 50 values; train a smaller model"):
-        load_xgboost(path, JsonLimits(values=50))
+        read_xgboost(path.read_bytes(), JsonLimits(values=50))
     path.write_bytes(XGBOOST_BINARY)
     with pytest.raises(InvalidModel, match="too many values"):
-        load_xgboost(path, JsonLimits(values=50))
+        read_xgboost(path.read_bytes(), JsonLimits(values=50))
     with pytest.raises(InvalidModel, match="too many objects and arrays"):
-        load_xgboost(path, JsonLimits(containers=5))
+        read_xgboost(path.read_bytes(), JsonLimits(containers=5))
     path.write_bytes(LIGHTGBM)
     with pytest.raises(InvalidModel, match="more than 1000 bytes; train a smaller model"):
-        load_lightgbm(path, TextLimits(size=1000))
+        read_lightgbm(path.read_bytes(), TextLimits(size=1000))
     with pytest.raises(InvalidModel, match="line 21: file: more than 20 lines"):
-        load_lightgbm(path, TextLimits(lines=20))
+        read_lightgbm(path.read_bytes(), TextLimits(lines=20))
 
 
 def test_a_deep_tree_is_scored() -> None:

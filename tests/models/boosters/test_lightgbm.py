@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from stellar.models.errors import InvalidModel
-from stellar.models.scoring import ScoringModel, read_lightgbm
+from stellar.models.loading import read_lightgbm
+from stellar.models.scoring import ScoringModel
 
 lightgbm = pytest.importorskip("lightgbm")
 

@@ -9,21 +9,16 @@ from typing import Any
 
 import pytest
 
-from stellar.models.scoring import ScoringModel, load_lightgbm, load_xgboost
+from stellar.models.loading import load_model
 
 DATA = Path(__file__).parent / "data"
 FEATURES = ["n_systems", "ttl_mean", "entropy", "length"]
 STORED = json.loads((DATA / "scores.json").read_text())
 
 
-def load(name: str) -> ScoringModel:
-    path = DATA / name
-    return load_lightgbm(path) if path.suffix == ".txt" else load_xgboost(path)
-
-
 @pytest.mark.parametrize("name", STORED["scores"])
 def test_scores_are_those_of_the_library(name: str) -> None:
-    model = load(name)
+    model = load_model(DATA / name)
     for record, expected in zip(STORED["records"], STORED["scores"][name], strict=True):
         result = model.score(dict(zip(FEATURES, record, strict=True)))
         shares: list[Any] = [value for key, value in result.items() if key.startswith("probability(")]
@@ -34,12 +29,12 @@ def test_scores_are_those_of_the_library(name: str) -> None:
 
 def test_inputs_are_the_features_that_trees_use() -> None:
     for name in STORED["scores"]:
-        assert {field.name for field in load(name).inputs()} <= set(FEATURES)
+        assert {field.name for field in load_model(DATA / name).inputs()} <= set(FEATURES)
 
 
 @pytest.mark.parametrize("name", ["binary.json", "binary.txt"])
 def test_an_explanation_adds_up_to_the_score(name: str) -> None:
-    model = load(name)
+    model = load_model(DATA / name)
     bases = model.document.model.body.bases  # type: ignore[union-attr]
     for values in STORED["records"][:20]:
         record = dict(zip(FEATURES, values, strict=True))

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from stellar.models.errors import InvalidField, InvalidModel
-from stellar.models.scoring import ScoringModel, read_xgboost
+from stellar.models.loading import read_xgboost
+from stellar.models.scoring import ScoringModel
 
 xgboost = pytest.importorskip("xgboost")
 
