@@ -3,142 +3,208 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import assert_never
+from typing import ClassVar, Final, assert_never
 
 from stellar.language.source import Span
 
 NOWHERE = Span(0, 0)
 
 
-@dataclass(frozen=True, slots=True)
 class Node:
-    """A node. Its span takes no part in equality, so tests compare with hand-written trees."""
+    """A node, which is immutable. Its span takes no part in equality, so tests compare with hand-written trees.
 
-    span: Span = field(default=NOWHERE, kw_only=True, compare=False, repr=False)
+    The classes are written out, as dataclasses take a millisecond each when they are imported, and three times as long
+    to create a node.
+    """
+
+    __slots__ = ("span",)
+    __match_args__: ClassVar[tuple[str, ...]] = ()
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._values()))
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__match_args__)
+        return f"{type(self).__name__}({values})"
+
+    def _values(self) -> tuple[object, ...]:
+        return tuple(getattr(self, name) for name in self.__match_args__)
 
 
-@dataclass(frozen=True, slots=True)
 class Literal(Node):
     """`true`, `null`, `NaN`, a number or a string."""
 
-    value: bool | int | float | str | None
+    __slots__ = __match_args__ = ("value",)
+
+    def __init__(self, value: bool | int | float | str | None, *, span: Span = NOWHERE) -> None:
+        self.value: Final = value
+        self.span: Final = span
 
 
-@dataclass(frozen=True, slots=True)
 class Variable(Node):
     """A field of the record, or a parameter of an enclosing lambda. `_` is all fields."""
 
-    name: str
+    __slots__ = __match_args__ = ("name",)
+
+    def __init__(self, name: str, *, span: Span = NOWHERE) -> None:
+        self.name: Final = name
+        self.span: Final = span
 
 
-@dataclass(frozen=True, slots=True)
 class Exists(Node):
     """`exists(name)`: true if a variable is not null."""
 
-    name: str
+    __slots__ = __match_args__ = ("name",)
+
+    def __init__(self, name: str, *, span: Span = NOWHERE) -> None:
+        self.name: Final = name
+        self.span: Final = span
 
 
-@dataclass(frozen=True, slots=True)
 class ListLiteral(Node):
     """`[a, b]`"""
 
-    items: tuple[Expr, ...]
+    __slots__ = __match_args__ = ("items",)
+
+    def __init__(self, items: tuple[Expr, ...], *, span: Span = NOWHERE) -> None:
+        self.items: Final = items
+        self.span: Final = span
 
 
-@dataclass(frozen=True, slots=True)
 class MapLiteral(Node):
     """`{key : value}`; of two equal keys the first wins."""
 
-    pairs: tuple[tuple[Expr, Expr], ...]
+    __slots__ = __match_args__ = ("pairs",)
+
+    def __init__(self, pairs: tuple[tuple[Expr, Expr], ...], *, span: Span = NOWHERE) -> None:
+        self.pairs: Final = pairs
+        self.span: Final = span
 
 
-@dataclass(frozen=True, slots=True)
 class Call(Node):
     """`NAME(argument, …)`"""
 
-    name: str
-    arguments: tuple[Expr, ...]
+    __slots__ = __match_args__ = ("name", "arguments")
+
+    def __init__(self, name: str, arguments: tuple[Expr, ...], *, span: Span = NOWHERE) -> None:
+        self.name: Final = name
+        self.arguments: Final = arguments
+        self.span: Final = span
 
 
-@dataclass(frozen=True, slots=True)
 class Minus(Node):
     """`-operand`"""
 
-    operand: Expr
+    __slots__ = __match_args__ = ("operand",)
+
+    def __init__(self, operand: Expr, *, span: Span = NOWHERE) -> None:
+        self.operand: Final = operand
+        self.span: Final = span
 
 
-@dataclass(frozen=True, slots=True)
 class Arithmetic(Node):
     """`left + right`, and `-`, `*`, `/`."""
 
-    operator: str
-    left: Expr
-    right: Expr
+    __slots__ = __match_args__ = ("operator", "left", "right")
+
+    def __init__(self, operator: str, left: Expr, right: Expr, *, span: Span = NOWHERE) -> None:
+        self.operator: Final = operator
+        self.left: Final = left
+        self.right: Final = right
+        self.span: Final = span
 
 
-@dataclass(frozen=True, slots=True)
 class Comparison(Node):
     """`left == right`, and `!=`, `<`, `<=`, `>`, `>=`."""
 
-    operator: str
-    left: Expr
-    right: Expr
+    __slots__ = __match_args__ = ("operator", "left", "right")
+
+    def __init__(self, operator: str, left: Expr, right: Expr, *, span: Span = NOWHERE) -> None:
+        self.operator: Final = operator
+        self.left: Final = left
+        self.right: Final = right
+        self.span: Final = span
 
 
-@dataclass(frozen=True, slots=True)
 class Membership(Node):
     """`item in container`, or `item not in container`."""
 
-    item: Expr
-    container: Expr
-    negated: bool
+    __slots__ = __match_args__ = ("item", "container", "negated")
+
+    def __init__(self, item: Expr, container: Expr, negated: bool, *, span: Span = NOWHERE) -> None:
+        self.item: Final = item
+        self.container: Final = container
+        self.negated: Final = negated
+        self.span: Final = span
 
 
-@dataclass(frozen=True, slots=True)
 class Negation(Node):
     """`not operand`"""
 
-    operand: Expr
+    __slots__ = __match_args__ = ("operand",)
+
+    def __init__(self, operand: Expr, *, span: Span = NOWHERE) -> None:
+        self.operand: Final = operand
+        self.span: Final = span
 
 
-@dataclass(frozen=True, slots=True)
 class Conjunction(Node):
     """`a and b and …`"""
 
-    operands: tuple[Expr, ...]
+    __slots__ = __match_args__ = ("operands",)
+
+    def __init__(self, operands: tuple[Expr, ...], *, span: Span = NOWHERE) -> None:
+        self.operands: Final = operands
+        self.span: Final = span
 
 
-@dataclass(frozen=True, slots=True)
 class Disjunction(Node):
     """`a or b or …`"""
 
-    operands: tuple[Expr, ...]
+    __slots__ = __match_args__ = ("operands",)
+
+    def __init__(self, operands: tuple[Expr, ...], *, span: Span = NOWHERE) -> None:
+        self.operands: Final = operands
+        self.span: Final = span
 
 
-@dataclass(frozen=True, slots=True)
 class Conditional(Node):
     """`condition ? then : otherwise`, also written IF THEN ELSE."""
 
-    condition: Expr
-    then: Expr
-    otherwise: Expr
+    __slots__ = __match_args__ = ("condition", "then", "otherwise")
+
+    def __init__(self, condition: Expr, then: Expr, otherwise: Expr, *, span: Span = NOWHERE) -> None:
+        self.condition: Final = condition
+        self.then: Final = then
+        self.otherwise: Final = otherwise
+        self.span: Final = span
 
 
-@dataclass(frozen=True, slots=True)
 class Match(Node):
     """`match { check => action, …, default => default }`"""
 
-    clauses: tuple[tuple[Expr, Expr], ...]
-    default: Expr
+    __slots__ = __match_args__ = ("clauses", "default")
+
+    def __init__(self, clauses: tuple[tuple[Expr, Expr], ...], default: Expr, *, span: Span = NOWHERE) -> None:
+        self.clauses: Final = clauses
+        self.default: Final = default
+        self.span: Final = span
 
 
-@dataclass(frozen=True, slots=True)
 class Lambda(Node):
     """`(parameter, …) -> body`"""
 
-    parameters: tuple[str, ...]
-    body: Expr
+    __slots__ = __match_args__ = ("parameters", "body")
+
+    def __init__(self, parameters: tuple[str, ...], body: Expr, *, span: Span = NOWHERE) -> None:
+        self.parameters: Final = parameters
+        self.body: Final = body
+        self.span: Final = span
 
 
 Expr = (

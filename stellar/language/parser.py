@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from stellar.language import nodes as n
@@ -20,6 +21,9 @@ _SKIP = f"(?>(?:{'|'.join(SKIPPED)})*)"
 _scan = re.compile(f"{_SKIP}(?:{'|'.join(f'(?P<{name}>{pattern})' for name, pattern in TERMINALS)}|(?P<END>\\Z))").match
 _skip = re.compile(_SKIP).match
 
+# The action of a state at a symbol that can't follow; no state has so large a number
+_NO_ACTION = len(ACTIONS)
+
 
 def parse(source: str) -> n.Expr:
     """Parse a source and return its syntax tree.
@@ -29,11 +33,13 @@ def parse(source: str) -> n.Expr:
     """
     if len(source) > MAX_SOURCE_BYTES or len(source.encode(errors="surrogatepass")) > MAX_SOURCE_BYTES:
         raise ParseError(f"the expression is longer than {MAX_SOURCE_BYTES} bytes", source, Span(0, 0))
+    run = _Parse(source)
     try:
-        tree = _Parse(source).run()
+        tree = run.parse()
     except _InvalidToken as error:
         raise ParseError(str(error), source, error.span) from None
-    _check_nesting(source, tree)
+    if len(run.tokens) > MAX_NESTING:  # each node has a token of its own
+        _check_nesting(source, tree)
     return tree
 
 
@@ -48,24 +54,24 @@ class _Parse:
         self.starts: list[int] = []
         self.ends: list[int] = []
 
-    def run(self) -> n.Expr:
+    def parse(self) -> n.Expr:
         position = depth = 0
+        states = self.states
         while True:
-            kind, start, end = self.read_token(position)
-            actions = ACTIONS[self.states[-1]]
-            while (action := actions.get(kind)) is not None and action < 0:
-                self.reduce(~action)
-                actions = ACTIONS[self.states[-1]]
-                if self.states[-1] == END_STATE:
+            kind, start, end = token = self.read_token(position)
+            while (action := ACTIONS[states[-1]].get(kind, _NO_ACTION)) < 0:
+                self.reduce(~action, kind)
+            if action == _NO_ACTION:
+                if states[-1] == END_STATE:
                     tree: n.Expr = self.values[0]
                     return tree
-            if action is None:
                 raise error_at_token(self.source, [Token(*token) for token in self.tokens], Token(kind, start, end))
-            depth += (kind in _OPENING) - (kind in _CLOSING)
-            if depth > MAX_NESTING:
-                raise _nesting_error(self.source, Span(start, end))
-            self.tokens.append((kind, start, end))
-            self.states.append(action)
+            if kind in _BRACKETS:
+                depth += 1 if kind in _OPENING else -1
+                if depth > MAX_NESTING:
+                    raise _nesting_error(self.source, Span(start, end))
+            self.tokens.append(token)
+            states.append(action)
             self.values.append(self.source[start:end])
             self.starts.append(start)
             self.ends.append(end)
@@ -86,27 +92,37 @@ class _Parse:
         """Return True after an operand, where `not in` is one token."""
         return "_NOT_IN" in ACTIONS[self.states[-1]]
 
-    def reduce(self, rule: int) -> None:
-        """Replace the symbols of a rule by the symbol that it derives."""
+    def reduce(self, rule: int, kind: str) -> None:
+        """Replace the symbols of a rule by the symbol that it derives, before a terminal."""
         symbol, length, name, arguments = RULES[rule]
+        states, values, starts, ends = self.states, self.values, self.starts, self.ends
+        start = starts[-length]
         if name is not None:
-            values = self.values[-length:]
-            start = self.starts[-length]
-            value = _BUILD[name](Span(start, self.ends[-1]), *[values[index] for index in arguments])
-        elif length == 1:
-            # The value, start and end of the only symbol stay the same
-            self.states.pop()
-            self.states.append(ACTIONS[self.states[-1]][symbol])
-            return
+            value = _BUILD[name](Span(start, ends[-1]), *[values[index - length] for index in arguments])
         else:
-            value = self.values[arguments[0] - length]
-            start = self.starts[-length]
-        end = self.ends[-1]
-        del self.states[-length:], self.values[-length:], self.starts[-length:], self.ends[-length:]
-        self.states.append(ACTIONS[self.states[-1]][symbol])
-        self.values.append(value)
-        self.starts.append(start)
-        self.ends.append(end)
+            value = values[arguments[0] - length]
+        if length > 1:  # the end stays that of the last symbol
+            del states[-length:], values[1 - length :], starts[1 - length :], ends[-length:-1]
+        else:
+            del states[-1]
+        states.append(_find_state(states[-1], symbol, kind))
+        values[-1] = value
+
+
+@cache
+def _find_state(state: int, symbol: str, kind: str) -> int:
+    """Return the state after a derived symbol, before a terminal.
+
+    Rules that only rename a symbol, such as those of the levels of operators, are followed here: they change nothing
+    else, and an operand would be renamed about ten times.
+    """
+    following = ACTIONS[state][symbol]
+    while (action := ACTIONS[following].get(kind, 0)) < 0:
+        symbol, length, name, _ = RULES[~action]
+        if length > 1 or name is not None:
+            break
+        following = ACTIONS[state][symbol]
+    return following
 
 
 # -- Values of the rules of the grammar -------------------------------------------------------------------------------
@@ -196,7 +212,7 @@ _BUILD: dict[str, Callable[..., Any]] = {
 # -- Limits -----------------------------------------------------------------------------------------------------------
 
 _OPENING = frozenset({"LPAR", "LSQB", "LBRACE"})
-_CLOSING = frozenset({"RPAR", "RSQB", "RBRACE"})
+_BRACKETS = _OPENING | {"RPAR", "RSQB", "RBRACE"}
 
 
 class _InvalidToken(Exception):

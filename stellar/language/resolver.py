@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from stellar.language import nodes as n
 from stellar.language.errors import ResolutionError
 from stellar.language.library import Function, Library
 from stellar.language.source import Span
 
+_READS = (n.Variable, n.Exists)
 
-@dataclass(frozen=True, slots=True)
-class Names:
+
+class Names(NamedTuple):
     """The names in an expression.
 
     reads: name and span of each read of a free variable; `exists(x)` reads x
@@ -40,7 +41,9 @@ def resolve(tree: n.Expr, library: Library, source: str, *, check_calls: bool = 
     stack: list[tuple[n.Expr, frozenset[str]]] = [(tree, frozenset())]
     while stack:
         node, bound = stack.pop()
-        if isinstance(node, n.Variable | n.Exists):
+        if isinstance(node, n.Literal):
+            continue
+        if isinstance(node, _READS):
             if node.name not in bound:
                 reads.append((node.name, node.span))
         elif isinstance(node, n.Lambda):
@@ -52,7 +55,8 @@ def resolve(tree: n.Expr, library: Library, source: str, *, check_calls: bool = 
                     problems.append(
                         ResolutionError(problem, source, problem_span(node, library), call_hint(node, library))
                     )
-            stack.extend((child, bound) for child in reversed(n.children(node)))
+            for child in reversed(n.children(node)):
+                stack.append((child, bound))  # a generator costs more than it saves for a few
     return Names(tuple(reads), frozenset(functions), tuple(problems))
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from stellar.util.display_width import display_width
 
@@ -12,8 +12,7 @@ LONGEST_LINE = 120
 LEAD = 40
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """A half-open range of code points `[start, end)` in a source."""
 
     start: int

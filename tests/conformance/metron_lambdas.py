@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from typing import Any, TypeVar
 
 from stellar.language import nodes as n
+
+N = TypeVar("N", bound=n.Node)
 
 
 def as_metron_groups_lambdas(tree: n.Expr, source: str) -> n.Expr:
@@ -83,3 +85,9 @@ def _hoist_lambda(parameters: tuple[str, ...], inner: tuple[str, ...], body: n.E
     return (
         n.Lambda(parameters, hoisted, span=body.span) if isinstance(hoisted, n.Lambda) else _hoist(parameters, hoisted)
     )
+
+
+def replace(node: N, **changes: Any) -> N:
+    """Return a copy of a node with other values of some attributes."""
+    values = {name: getattr(node, name) for name in (*node.__match_args__, "span")}
+    return type(node)(**(values | changes))
