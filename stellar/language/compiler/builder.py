@@ -123,7 +123,7 @@ class CodeBuilder(ABC):
 
     def test_class(self, code: Code, cls: type, at: Position) -> Code:
         """`code.__class__ is cls`"""
-        return ast.Compare(py.class_of(code, at), [IS], [self.bind_class(cls, at)], **at)
+        return py.compare(py.class_of(code, at), IS, self.bind_class(cls, at), at)
 
     def bind_class(self, cls: type, at: Position) -> ast.Name:
         """Return the global name of a class."""
@@ -132,18 +132,18 @@ class CodeBuilder(ABC):
     def test_own(self, code: Code, at: Position, *, negated: bool = False) -> Code:
         """`code.__class__ in OWN`: the value needs no conversion."""
         operator = NOT_IN if negated else IN
-        return ast.Compare(py.class_of(code, at), [operator], [self.bind_global(OWN, "OWN", at)], **at)
+        return py.compare(py.class_of(code, at), operator, self.bind_global(OWN, "OWN", at), at)
 
     def test_true(self, held: HeldValue, at: Position) -> Code:
         """Evaluate a held value and test that it is true, not only converts to true."""
         converted = [self.test_own(held.again, at, negated=True), self.call_helper(runtime.is_true, [held.again], at)]
-        return ast.BoolOp(ast.Or(), [py.compare_is(held.first, True, at), ast.BoolOp(ast.And(), converted, **at)], **at)
+        return py.any_of([py.compare_is(held.first, True, at), py.all_of(converted, at)], at)
 
     def test_classes(self, held: HeldValue, classes: tuple[type, ...], at: Position) -> Code:
         """Evaluate a held value and test for one of several classes, of which the first is the likeliest."""
         first, *others = classes
         tests = [self.test_class(held.first, first, at), *(self.test_class(held.again, c, at) for c in others)]
-        return tests[0] if len(tests) == 1 else ast.BoolOp(ast.Or(), tests, **at)
+        return tests[0] if len(tests) == 1 else py.any_of(tests, at)
 
 
 class Branch:

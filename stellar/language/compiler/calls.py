@@ -129,7 +129,7 @@ class CallBuilder(CodeBuilder):
         code = fill(inline.tree)
         if not tests:
             return code
-        test = tests[0] if len(tests) == 1 else ast.BoolOp(ast.And(), tests, **at)
+        test = tests[0] if len(tests) == 1 else py.all_of(tests, at)
         again = [HeldValue(value.again, value.again) for value in held]
         others = [self.guard_held(argument, value) for argument, value in zip(arguments, again, strict=True)]
         return py.guard(test, code, py.call(target, [*context, *others], at), inline.result, at)
@@ -211,7 +211,7 @@ class CallBuilder(CodeBuilder):
             guard = self.test_own(held.first, at)
         else:
             guard = self.test_classes(held, kind.classes[:2] if kind.classes[0] is float else kind.classes[:1], at)
-        return ast.IfExp(guard, held.again, py.call(self.bind_check(function, index, at), [held.again], at), **at)
+        return py.conditional(guard, held.again, py.call(self.bind_check(function, index, at), [held.again], at), at)
 
     def bind_constant(self, node: n.Expr) -> Code | None:
         """Create the list or map of a literal of constants now; return None for any other node."""

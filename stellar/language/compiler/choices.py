@@ -12,7 +12,6 @@ is not a constant, the table has the numbers of the clauses, and a search tree o
 
 from __future__ import annotations
 
-import ast
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable
@@ -125,13 +124,13 @@ class ChoiceBuilder(CodeBuilder):
         numbers, cls = _number_values(tests)
         table = {value: results[number].value for value, number in numbers.items()}
         is_null = py.compare_is(held.again, None, at)
-        guard = ast.BoolOp(ast.Or(), [self.test_class(held.first, cls, at), is_null], **at)
+        guard = py.any_of([self.test_class(held.first, cls, at), is_null], at)
         look_up = self.bind_global(table.get, self.new_name("look_up"), at)
         found = py.call(look_up, [held.again, self.compile(default)], at)
         chain: list[Clause] = [(test, result, at) for (test, _, at), result in zip(clauses, results, strict=True)]
         with self.branch():
             otherwise = self.compile_choice(chain, default, self.compile, look_up=False)
-        return ast.IfExp(guard, found, otherwise, **at)
+        return py.conditional(guard, found, otherwise, at)
 
 
 def _find_tests(clauses: list[Clause]) -> list[ValueTest]:
@@ -163,8 +162,8 @@ def _select(number: HeldValue, codes: list[Code], first: int, at: Position) -> C
         return codes[0]
     half = len(codes) // 2
     middle = py.constant(first + half, at)
-    test = ast.Compare(number.first, [LESS], [middle], **at)
+    test = py.compare(number.first, LESS, middle, at)
     again = HeldValue(number.again, number.again)
-    return ast.IfExp(
-        test, _select(again, codes[:half], first, at), _select(again, codes[half:], first + half, at), **at
+    return py.conditional(
+        test, _select(again, codes[:half], first, at), _select(again, codes[half:], first + half, at), at
     )

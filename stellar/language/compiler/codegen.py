@@ -51,7 +51,6 @@ from stellar.language.compiler.operators import (
 )
 from stellar.language.compiler.pyast import GREATER, IN, IS, IS_NOT, LESS, LOAD, NOT, STORE, Code, HeldValue, Position
 from stellar.language.compiler.source_map import SourceMap
-from stellar.language.context import NOTHING
 from stellar.language.library import Function, Library
 from stellar.language.limits import Steps
 from stellar.language.resolver import call_problem, problem_span
@@ -85,8 +84,7 @@ class Compiler(ChoiceBuilder, CallBuilder):
         failure = py.call(py.load("fail", at), [py.load("error", at), py.load("record", at)], at)
         error = ast.Raise(failure, py.load("error", at), **at)
         body = _try(ast.Return(result, **at), error, at)
-        default = self.bind_global(NOTHING, "NOTHING", at)
-        return py.define("expression", ["record", "context"], [body], at, [default])
+        return py.define("expression", ["record", "context"], [body], at)
 
     def compile_loop(self, tree: n.Expr, predicate: bool) -> ast.Module | None:
         """Return a module that defines the generator function `values(records, context, fail)`.
@@ -171,7 +169,7 @@ class Compiler(ChoiceBuilder, CallBuilder):
             return py.constant(True, at)
         strict = self.strict and name not in self.scope.locals
         value = py.read_field(name, at) if strict else self.compile_variable(name, at)
-        return ast.Compare(value, [IS_NOT], [py.constant(None, at)], **at)
+        return py.compare(value, IS_NOT, py.constant(None, at), at)
 
     # -- Collections --------------------------------------------------------------------------------------------------
 
@@ -191,17 +189,17 @@ class Compiler(ChoiceBuilder, CallBuilder):
             as_list = self.hold_borrowed(container).first
             table = py.constant(members, at)
             if (code := py.find_guarded(held, {type(next(iter(members)))})) is not None:
-                inside = ast.Compare(code.body, [inline], [table], **at)
-                return ast.IfExp(code.test, inside, self.call_helper(helper, [code.orelse, as_list], at), **at)
+                inside = py.compare(code.body, inline, table, at)
+                return py.conditional(code.test, inside, self.call_helper(helper, [code.orelse, as_list], at), at)
             guard = self.test_class(held.first, type(next(iter(members))), at)
-            inside = ast.Compare(held.again, [inline], [table], **at)
-            return ast.IfExp(guard, inside, self.call_helper(helper, [held.again, as_list], at), **at)
+            inside = py.compare(held.again, inline, table, at)
+            return py.conditional(guard, inside, self.call_helper(helper, [held.again, as_list], at), at)
         other = self.hold_borrowed(container)
         if isinstance(container, n.ListLiteral | n.MapLiteral):
             return self.call_helper(helper, [held.first, other.first], at)
         are_strings = self.test_both(held, other, str, at)
-        inside = ast.Compare(held.again, [inline], [other.again], **at)
-        return ast.IfExp(are_strings, inside, self.call_helper(helper, [held.again, other.again], at), **at)
+        inside = py.compare(held.again, inline, other.again, at)
+        return py.conditional(are_strings, inside, self.call_helper(helper, [held.again, other.again], at), at)
 
     def test_both(self, one: HeldValue, other: HeldValue, cls: type, at: Position) -> Code:
         """`one.__class__ is other.__class__ is cls`; `other` is always evaluated."""
@@ -216,7 +214,7 @@ class Compiler(ChoiceBuilder, CallBuilder):
         held = self.hold(operand)
         guard = self.test_class(held.first, float, at)
         negative = ast.UnaryOp(ast.USub(), held.again, **at)
-        return ast.IfExp(guard, negative, self.call_helper(runtime.negate, [held.again], at), **at)
+        return py.conditional(guard, negative, self.call_helper(runtime.negate, [held.again], at), at)
 
     def compile_arithmetic(self, node: n.Arithmetic) -> Code:
         leftmost, steps = split_chain(node)
@@ -243,11 +241,11 @@ class Compiler(ChoiceBuilder, CallBuilder):
         else:
             guard = self.test_both(held, other, float, at)
             if node.operator == "/":
-                guard = ast.BoolOp(ast.And(), [guard, other.again], **at)
+                guard = py.all_of([guard, other.again], at)
         if guard is None:
             return self.call_helper(helper, [held.first, other.first], at)
         result = ast.BinOp(held.again, operator, other.again, **at)
-        return ast.IfExp(guard, result, self.call_helper(helper, [held.again, other.again], at), **at)
+        return py.conditional(guard, result, self.call_helper(helper, [held.again, other.again], at), at)
 
     def guard_literal(self, symbol: str, held: HeldValue, value: object, at: Position) -> Code | None:
         """Return a guard for an operation whose right operand is a literal; None if only the helper is exact."""
@@ -255,14 +253,14 @@ class Compiler(ChoiceBuilder, CallBuilder):
             return self.test_class(held.first, float, at)
         if value.__class__ is int and isinstance(value, int) and value and abs(value) <= SMALL and symbol != "/":
             is_int = self.test_class(held.first, int, at)
-            return ast.BoolOp(ast.And(), [is_int, self.test_small(held.again, at)], **at)
+            return py.all_of([is_int, self.test_small(held.again, at)], at)
         return None
 
     def test_small(self, code: Code, at: Position) -> Code:
         """Test that an integer is small enough for any inline operation."""
         bounds = [(LESS, SMALL), (GREATER, -SMALL)]  # two tests are faster than `-SMALL < code < SMALL`
-        tests: list[Code] = [ast.Compare(code, [operator], [py.constant(most, at)], **at) for operator, most in bounds]
-        return ast.BoolOp(ast.And(), tests, **at)
+        tests: list[Code] = [py.compare(code, operator, py.constant(most, at), at) for operator, most in bounds]
+        return py.all_of(tests, at)
 
     def compile_long_chain(self, leftmost: n.Expr, steps: list[n.Arithmetic]) -> Code:
         """Compile `a + b + c + …` to a tuple of assignments to one local, whose nesting does not grow with length."""
@@ -302,10 +300,10 @@ class Compiler(ChoiceBuilder, CallBuilder):
                 guard += [self.test_small(self.compile_variable(name, at), at) for name in tree.variables]
             else:
                 guard += [self.compile_variable(name, at) for name in sorted(tree.divisors)]
-            test = guard[0] if len(guard) == 1 else ast.BoolOp(ast.And(), guard, **at)
+            test = guard[0] if len(guard) == 1 else py.all_of(guard, at)
             inline = self.inline_operations(tree.node, number)
         with self.branch():
-            return ast.IfExp(test, inline, otherwise(), **at)
+            return py.conditional(test, inline, otherwise(), at)
 
     def inline_operations(self, node: n.Expr, number: Callable[[Any], Any]) -> Code:
         """Compile a calculation to Python's operators alone, with its literals converted to one class."""
@@ -340,17 +338,17 @@ class Compiler(ChoiceBuilder, CallBuilder):
             return self.call_helper(helper, [self.compile(left), self.compile(right)], at)
         one, other = self.hold(left), self.hold(right)
         if isinstance(right, n.Literal) and (code := py.find_guarded(one, comparable_classes(right.value))) is not None:
-            result = ast.Compare(code.body, [inline], [other.again], **at)
-            return ast.IfExp(code.test, result, self.call_helper(helper, [code.orelse, other.again], at), **at)
-        result = ast.Compare(one.again, [inline], [other.again], **at)
+            result = py.compare(code.body, inline, other.again, at)
+            return py.conditional(code.test, result, self.call_helper(helper, [code.orelse, other.again], at), at)
+        result = py.compare(one.again, inline, other.again, at)
         slow = self.call_helper(helper, [one.again, other.again], at)
         if isinstance(right, n.Literal) and not isinstance(left, n.Literal):
             return self.compare_with_literal(symbol, right.value, one, result, slow, at)
         if isinstance(left, n.Literal) and not isinstance(right, n.Literal):
             return self.compare_with_literal(symbol, left.value, other, result, slow, at)
-        alike = ast.Compare(py.class_of(one.first, at), [IS], [py.class_of(other.first, at)], **at)
-        has_order = ast.BoolOp(ast.Or(), [self.test_class(one.again, cls, at) for cls in (str, int, float)], **at)
-        return ast.IfExp(ast.BoolOp(ast.And(), [alike, has_order], **at), result, slow, **at)
+        alike = py.compare(py.class_of(one.first, at), IS, py.class_of(other.first, at), at)
+        has_order = py.any_of([self.test_class(one.again, cls, at) for cls in (str, int, float)], at)
+        return py.conditional(py.all_of([alike, has_order], at), result, slow, at)
 
     def compare_with_literal(
         self, symbol: str, value: Any, held: HeldValue, result: ast.Compare, slow: Code, at: Position
@@ -376,7 +374,7 @@ class Compiler(ChoiceBuilder, CallBuilder):
         classes: tuple[type, ...] = (type(value),)
         if not isinstance(value, bool | str) and abs(value) < EXACT:
             classes = (int, float) if isinstance(value, int) else (float, int)
-        return ast.IfExp(self.test_classes(held, classes, at), result, slow, **at)
+        return py.conditional(self.test_classes(held, classes, at), result, slow, at)
 
     def retry_unless_own(
         self, symbol: str, held: HeldValue, result: Code, slow: Code, at: Position, likeliest: type | None = None
@@ -387,13 +385,11 @@ class Compiler(ChoiceBuilder, CallBuilder):
         """
         is_other = [py.compare_is(held.again, None, at, negated=True), self.test_own(held.again, at, negated=True)]
         if likeliest is not None:
-            is_other.insert(
-                1, ast.Compare(py.class_of(held.again, at), [IS_NOT], [self.bind_class(likeliest, at)], **at)
-            )
+            is_other.insert(1, py.compare(py.class_of(held.again, at), IS_NOT, self.bind_class(likeliest, at), at))
         if symbol == "==":
-            return ast.IfExp(result, py.constant(True, at), ast.BoolOp(ast.And(), [*is_other, slow], **at), **at)
-        is_own = ast.UnaryOp(NOT, ast.BoolOp(ast.And(), is_other, **at), **at)
-        return ast.IfExp(result, ast.BoolOp(ast.Or(), [is_own, slow], **at), py.constant(False, at), **at)
+            return py.conditional(result, py.constant(True, at), py.all_of([*is_other, slow], at), at)
+        is_own = ast.UnaryOp(NOT, py.all_of(is_other, at), **at)
+        return py.conditional(result, py.any_of([is_own, slow], at), py.constant(False, at), at)
 
     # -- Logic --------------------------------------------------------------------------------------------------------
 
@@ -413,7 +409,7 @@ class Compiler(ChoiceBuilder, CallBuilder):
             return self.call_helper(convert, [self.compile(node)], at)
         held = self.hold(node)
         guard = self.test_class(held.first, bool, at)
-        return ast.IfExp(guard, held.again, self.call_helper(convert, [held.again], at), **at)
+        return py.conditional(guard, held.again, self.call_helper(convert, [held.again], at), at)
 
     def compile_logical(self, node: n.Conjunction | n.Disjunction, at: Position) -> Code:
         """Compile `and` or `or`: first the tests for an operand that ends it, then the conversions of all operands.
@@ -447,9 +443,9 @@ class Compiler(ChoiceBuilder, CallBuilder):
             test = self.test_true(held, at)
         else:
             goes_on = ast.UnaryOp(NOT, self.call_helper(ends, [held.again], at), **at)
-            test = ast.BoolOp(ast.Or(), [py.compare_is(held.first, True, at), goes_on], **at)
+            test = py.any_of([py.compare_is(held.first, True, at), goes_on], at)
             is_true = py.compare_is(held.again, True, at)
-            conversion = ast.BoolOp(ast.Or(), [is_true, conversion], **at)
+            conversion = py.any_of([is_true, conversion], at)
         tests.append(test)
         conversions.append(conversion)
 
@@ -535,7 +531,7 @@ class Compiler(ChoiceBuilder, CallBuilder):
             body = self.compile(mapper.body)
         loop = ast.comprehension(ast.Name(variable, STORE, **at), items.again, conditions, 0)
         exists = py.compare_is(items.first, None, at, negated=True)
-        return ast.IfExp(exists, ast.ListComp(body, [loop], **at), py.constant(None, at), **at)
+        return py.conditional(exists, ast.ListComp(body, [loop], **at), py.constant(None, at), at)
 
     def hold_items(self, function: Function, source: n.Expr, at: Position) -> HeldValue:
         """Hold the items of a list, set or string as a list; null stays null."""
@@ -545,7 +541,7 @@ class Compiler(ChoiceBuilder, CallBuilder):
             return self.hold_counted(held, at)
         to_items = self.bind_global(partial(runtime.items, function), f"items_{function.name}", here)
         converted = py.call(to_items, [held.again], here)
-        code = ast.IfExp(self.test_class(held.first, list, at), held.again, converted, **at)
+        code = py.conditional(self.test_class(held.first, list, at), held.again, converted, at)
         return self.hold_counted(self.hold_code(code, at), at)
 
     def hold_counted(self, items: HeldValue, at: Position) -> HeldValue:

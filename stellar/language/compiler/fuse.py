@@ -149,8 +149,8 @@ class RuleCompiler(Compiler):
         with self.branch():
             code = super().compile(node)
         self.scope.locals[local] = local
-        is_set = ast.Compare(py.load(local, at), [IS_NOT], [py.constant(share.unset, at)], **at)
-        return ast.IfExp(is_set, py.load(local, at), py.assign(local, code, at), **at)
+        is_set = py.compare(py.load(local, at), IS_NOT, py.constant(share.unset, at), at)
+        return py.conditional(is_set, py.load(local, at), py.assign(local, code, at), at)
 
     def hold(self, node: n.Expr) -> HeldValue:
         if (share := self.shared.get(id(node))) is None:

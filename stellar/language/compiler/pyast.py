@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container
 from typing import Any, NamedTuple
 
 from stellar.language import runtime
 
-LOAD, STORE, NOT = ast.Load(), ast.Store(), ast.Not()
+LOAD, STORE, NOT, AND, OR = ast.Load(), ast.Store(), ast.Not(), ast.And(), ast.Or()
 IS, IS_NOT, IN, NOT_IN, LESS, GREATER = ast.Is(), ast.IsNot(), ast.In(), ast.NotIn(), ast.Lt(), ast.Gt()
 
 # Python's compiler processes nested nodes by recursion
@@ -34,7 +34,7 @@ def guard(test: Code, body: Code, orelse: Code, cls: type | None, at: Position) 
 
     An operation on it is compiled to `operation(body) if test else helper(orelse)`, without a test of its own.
     """
-    code = ast.IfExp(test, body, orelse, **at)
+    code = conditional(test, body, orelse, at)
     code.body_class = cls  # type: ignore[attr-defined]
     return code
 
@@ -83,6 +83,34 @@ def class_of(code: Code, at: Position) -> ast.Attribute:
     return node
 
 
+def compare(left: Code, operator: ast.cmpop, right: Code, at: Position) -> ast.Compare:
+    """`left operator right`"""
+    node = new_node(ast.Compare)
+    node.__dict__ = {"left": left, "ops": [operator], "comparators": [right], **at}
+    return node
+
+
+def conditional(test: Code, body: Code, orelse: Code, at: Position) -> ast.IfExp:
+    """`body if test else orelse`"""
+    node = new_node(ast.IfExp)
+    node.__dict__ = {"test": test, "body": body, "orelse": orelse, **at}
+    return node
+
+
+def all_of(tests: list[Code], at: Position) -> ast.BoolOp:
+    """`test and test and …`"""
+    node = new_node(ast.BoolOp)
+    node.__dict__ = {"op": AND, "values": tests, **at}
+    return node
+
+
+def any_of(tests: list[Code], at: Position) -> ast.BoolOp:
+    """`test or test or …`"""
+    node = new_node(ast.BoolOp)
+    node.__dict__ = {"op": OR, "values": tests, **at}
+    return node
+
+
 def assign(local: str, code: Code, at: Position) -> ast.NamedExpr:
     """`(local := code)`"""
     target = new_node(ast.Name)
@@ -92,14 +120,9 @@ def assign(local: str, code: Code, at: Position) -> ast.NamedExpr:
     return node
 
 
-def define(
-    name: str, parameters: list[str], body: list[ast.stmt], at: Position, defaults: Sequence[Code] = ()
-) -> ast.Module:
-    """Return a module that defines a function.
-
-    defaults: of the last parameters
-    """
-    arguments = ast.arguments([], [parameter(each, at) for each in parameters], None, [], [], None, list(defaults))
+def define(name: str, parameters: list[str], body: list[ast.stmt], at: Position) -> ast.Module:
+    """Return a module that defines a function."""
+    arguments = ast.arguments([], [parameter(each, at) for each in parameters], None, [], [], None, [])
     return ast.Module([ast.FunctionDef(name, arguments, body, [], None, None, **at)], [])
 
 
@@ -112,7 +135,7 @@ def compare_is(code: Code, value: bool | None, at: Position, *, negated: bool = 
     """`code is value`"""
     if isinstance(code, ast.Constant):  # Python warns about `is` with a literal
         return constant((code.value is value) is not negated, at)
-    return ast.Compare(code, [IS_NOT if negated else IS], [constant(value, at)], **at)
+    return compare(code, IS_NOT if negated else IS, constant(value, at), at)
 
 
 def replace_operand(comparison: ast.Compare, held: HeldValue) -> ast.Compare:
@@ -130,13 +153,11 @@ def chain_conditionals(branches: list[tuple[Code, Code, Position]], otherwise: C
     """
     if len(branches) <= LONGEST_NESTED_CHAIN:
         for test, then, at in reversed(branches):
-            otherwise = ast.IfExp(test, then, otherwise, **at)
+            otherwise = conditional(test, then, otherwise, at)
         return otherwise
-    choices: list[Code] = [
-        ast.BoolOp(ast.And(), [test, ast.Tuple([then], LOAD, **at)], **at) for test, then, at in branches
-    ]
+    choices: list[Code] = [all_of([test, ast.Tuple([then], LOAD, **at)], at) for test, then, at in branches]
     at = branches[0][2]
-    chosen = ast.BoolOp(ast.Or(), [*choices, ast.Tuple([otherwise], LOAD, **at)], **at)
+    chosen = any_of([*choices, ast.Tuple([otherwise], LOAD, **at)], at)
     return ast.Subscript(chosen, constant(0, at), LOAD, **at)
 
 

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 from stellar.language import runtime
 from stellar.language.compiler.functions import FunctionCode
-from stellar.language.context import NOTHING
 from stellar.language.inline import Inline, Prepared, describe_forms
 from stellar.language.library import UNKNOWN, Library, Written
 from stellar.language.limits import Steps
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 _BY_NAME: dict[str, Any] = {
     **vars(builtins),
     **vars(runtime),
-    "NOTHING": NOTHING,
     "OWN": OWN,
     "Steps": Steps,
 }
