@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from stellar.java.calendar import MS_A_DAY, LocalDateTime, day_number
 from stellar.java.date_fields import NUMBERS, DateFields, compute_epoch, is_consistent, is_within_ranges
@@ -104,8 +104,7 @@ def format_date(pattern: str, epoch: int, zone: Zone) -> str:
     )
 
 
-@dataclass(frozen=True)
-class _FormatTemplate:
+class _FormatTemplate(NamedTuple):
     """A pattern as a format string for Python's %.
 
     pick: returns its arguments from a struct_time, extended by `_extra_values` if `has_extra_values`
@@ -254,8 +253,7 @@ def _parse_any(pattern: str, string: str, zone: Zone, *, lenient: bool) -> int |
     return epoch if lenient or is_consistent(fields, epoch, zone) else None
 
 
-@dataclass(frozen=True)
-class _Shape:
+class _Shape(NamedTuple):
     """A regular expression for the common form of dates of a pattern.
 
     groups: for year, month, day, hour, minute and second the number of its group, or 0, and the default

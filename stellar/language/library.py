@@ -12,7 +12,7 @@ from copy import copy
 from dataclasses import dataclass, field
 from importlib import import_module
 from types import FunctionType, ModuleType, NoneType
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from stellar.language.context import Context
 from stellar.language.inline import Inline, Prepared
@@ -113,8 +113,7 @@ def stellar(
 function = stellar
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(NamedTuple):
     """The type of a parameter.
 
     classes: Python classes of the accepted values; empty accepts any value
@@ -173,8 +172,7 @@ _KINDS[dict] = _KINDS[Mapping]
 _KINDS[Collection] = ((str, list, dict, set, frozenset, tuple, Mapping), "a string, list, set or map")
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(NamedTuple):
     """A parameter as shown to users; `repeated` for a last parameter that takes any number of arguments."""
 
     name: str
@@ -184,8 +182,7 @@ class Parameter:
     description: str
 
 
-@dataclass(frozen=True, slots=True)
-class Help:
+class Help(NamedTuple):
     """The docstring of a function by sections."""
 
     summary: str

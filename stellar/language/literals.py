@@ -7,7 +7,7 @@ compilation literals are not checked: like Metron, a call raises an error only w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 # All arguments of a call; those that are not literals are UNKNOWN
 Arguments = Sequence[object]
@@ -18,8 +18,7 @@ def _find_no_pitfalls(_: object, __: Arguments) -> Pitfalls:
     return iter(())
 
 
-@dataclass(frozen=True)
-class LiteralKind:
+class LiteralKind(NamedTuple):
     """The meaning of an argument that is a literal.
 
     validate: raises ValueError or LookupError for an invalid literal

@@ -61,7 +61,7 @@ def test_a_long_time_is_in_seconds(session, monkeypatch):
 
 def test_the_python_of_an_expression_is_shown(session):
     output = session.execute("%python TO_UPPER(a)")
-    assert output.startswith("def expression(record, context=NOTHING):\n    try:\n        return v_a.upper() if ")
+    assert output.startswith("def expression(record, context):\n    try:\n        return v_a.upper() if ")
     assert "record.get('a')" in output
 
 

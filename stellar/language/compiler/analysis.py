@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import FunctionType, GenericAlias, NoneType
 from typing import Any, NamedTuple
 
@@ -121,8 +120,7 @@ def split_chain(node: n.Arithmetic) -> tuple[n.Expr, list[n.Arithmetic]]:
     return steps[-1].left, steps[::-1]
 
 
-@dataclass(frozen=True, slots=True)
-class InlineTree:
+class InlineTree(NamedTuple):
     """A calculation on a few variables and numbers, for which one guard is enough.
 
     node: the tree, with operations on numbers only replaced by their results

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from stellar.language import nodes as n
@@ -18,7 +17,6 @@ from stellar.language.library import Library
 from stellar.language.python_values import OWN
 
 
-@dataclass(slots=True)
 class Scope:
     """The names that are assigned to Python locals on every path to this point of the evaluation.
 
@@ -28,10 +26,15 @@ class Scope:
     steps: within a lambda whose calls have lambdas, too, the local of the `limits.Steps` that count their elements
     """
 
-    locals: dict[str, str] = field(default_factory=dict)
-    in_lambda: bool = False
-    loops: int = 0
-    steps: str | None = None
+    __slots__ = ("in_lambda", "locals", "loops", "steps")
+
+    def __init__(
+        self, locals_: dict[str, str] | None = None, in_lambda: bool = False, loops: int = 0, steps: str | None = None
+    ) -> None:
+        self.locals = {} if locals_ is None else locals_
+        self.in_lambda = in_lambda
+        self.loops = loops
+        self.steps = steps
 
     def copy(self) -> Scope:
         """Return a scope that more names can be added to."""

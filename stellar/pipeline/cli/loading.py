@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from stellar.pipeline.command_line import OptionError
 from stellar.pipeline.config.cluster import ZooKeeperLocation
@@ -55,8 +54,7 @@ class Messages:
         self.print(f"stellar-pipeline: {message}")
 
 
-@dataclass(frozen=True)
-class OpenPipeline:
+class OpenPipeline(NamedTuple):
     """The pipeline of a command, with the configurations of its sensors when it started.
 
     connect: connects the pipeline to its models, and checks what else its expressions need, unless that is done

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from stellar.util.abbreviate import quote
 
@@ -11,8 +11,7 @@ SCHEME = "zookeeper:"
 _METRON = "/metron"
 
 
-@dataclass(frozen=True)
-class ZooKeeperLocation:
+class ZooKeeperLocation(NamedTuple):
     """A configuration in ZooKeeper.
 
     hosts: the servers, with the node that is the root of all other paths, if that is not /

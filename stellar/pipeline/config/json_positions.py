@@ -12,6 +12,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from stellar.java.jackson import read_first_value
 from stellar.language.source import Span
@@ -86,8 +87,7 @@ def _decode_escape(escape: re.Match[str]) -> str:
     return chr(0x10000 + ((int(high, 16) - 0xD800) << 10) + int(low, 16) - 0xDC00)
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
+class Scalar(NamedTuple):
     """A number, true, false, null, or an invalid word."""
 
     span: Span
@@ -121,8 +121,7 @@ class Object:
 Value = JsonString | Scalar | Array | Object
 
 
-@dataclass(frozen=True, slots=True)
-class JsonProblem:
+class JsonProblem(NamedTuple):
     """A syntax error in JSON, with its offset in the source."""
 
     message: str

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from stellar.java.jackson import read_first_value
 from stellar.language.errors import ConfigError
@@ -22,8 +22,7 @@ Other = TypeVar("Other")
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class SourceLocation:
+class SourceLocation(NamedTuple):
     """A location in a configuration file: the file as the user named it, and a path in its JSON."""
 
     file: str

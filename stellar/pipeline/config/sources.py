@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from stellar.pipeline.config.loading import (
     SensorConfig,
@@ -27,8 +26,7 @@ class ConfigSource(Protocol):
         """Return the sensors of each group in `parser.groups` of the global configuration."""
 
 
-@dataclass(frozen=True)
-class DirectorySource:
+class DirectorySource(NamedTuple):
     """The configurations in the files of a directory."""
 
     directory: Path
@@ -42,8 +40,7 @@ class DirectorySource:
         return load_groups(self.directory)
 
 
-@dataclass(frozen=True)
-class StoredSource:
+class StoredSource(NamedTuple):
     """Configurations in a store, such as a snapshot of those in ZooKeeper.
 
     directory: the directory in which pattern files are searched first

@@ -9,9 +9,8 @@ import bz2
 import lzma
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from stellar.util.optional_imports import import_optional
 
@@ -59,8 +58,7 @@ class _GzipDecoder:
         return content
 
 
-@dataclass(frozen=True)
-class Compression:
+class Compression(NamedTuple):
     """A format of compressed files.
 
     suffix: the usual end of file names

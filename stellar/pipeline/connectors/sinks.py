@@ -13,12 +13,11 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from io import FileIO
 from pathlib import Path
 from stat import S_ISREG
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING, NamedTuple, Protocol
 
 from stellar.pipeline.connectors.directories import OutputDirectory, choose_by_type, encode_in_directory
 from stellar.pipeline.connectors.parquet import SUFFIX as PARQUET_SUFFIX
@@ -59,8 +58,7 @@ class Sink(Protocol):
         """
 
 
-@dataclass(frozen=True)
-class Encoding:
+class Encoding(NamedTuple):
     """The form in which another process passes documents to a sink.
 
     encode: returns the bytes of a document; raises ValueError if the sink cannot store it

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.records import Record
 from stellar.util.abbreviate import quote
 
 
-@dataclass(frozen=True, slots=True)
-class Unreadable:
+class Unreadable(NamedTuple):
     """A section of a raw message that a parser could not read, with the error."""
 
     text: str
@@ -34,8 +32,7 @@ class Parser(Protocol):
         """Return the reason why a record is invalid after its transformations, or None if it is valid."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """The settings of a parser.
 
     options: `parserConfig`

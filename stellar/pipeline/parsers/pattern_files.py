@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple
 
 from stellar.java.grok import SHIPPED, GrokError, load_common_definitions, parse_definitions
 from stellar.language.errors import ConfigError
@@ -15,8 +15,7 @@ from stellar.pipeline.parsers.parser import Settings
 from stellar.util.abbreviate import quote
 
 
-@dataclass(frozen=True, slots=True)
-class PatternFile:
+class PatternFile(NamedTuple):
     """A file of patterns.
 
     path: the path at which it was found
