@@ -172,16 +172,19 @@ def _key_bindings(inputrc: Inputrc | None) -> KeyBindings | None:
 
 def run_terminal(terminal: Terminal, greeting: str = GREETING, *, debug: bool = False) -> None:
     """Execute the lines that the user types, until the end of the input or `quit`."""
+    from stellar.repl.terminal import DiscardedInput
+
     terminal.write(greeting)
     with terminal:
         while True:
             try:
-                line = terminal.read()
-            except KeyboardInterrupt:
-                continue  # the user discarded the line
+                if not _execute_input(terminal, terminal.read(), debug):
+                    return
+            except DiscardedInput:
+                continue
+            except KeyboardInterrupt:  # just before or after an evaluation
+                terminal.write("\n[!] interrupted", "stellar.error")
             except EOFError:
-                return
-            if not _execute_input(terminal, line, debug):
                 return
 
 

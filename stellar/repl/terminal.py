@@ -88,6 +88,10 @@ class LazySession:
                 self._session.close()
 
 
+class DiscardedInput(Exception):
+    """The user discarded the input with Ctrl-C."""
+
+
 class Terminal:
     """Reads lines from a user, and writes values and errors.
 
@@ -126,6 +130,7 @@ class Terminal:
             style=STYLE if colours else None,
             include_default_pygments_style=False,
             color_depth=color_depth if colours else ColorDepth.DEPTH_1_BIT,
+            interrupt_exception=DiscardedInput,
         )
 
     def __enter__(self) -> Self:
@@ -142,9 +147,10 @@ class Terminal:
     def read(self) -> str:
         """Read the next input, which can have several lines.
 
-        Raise KeyboardInterrupt if the user discards it, EOFError at the end of the input.
+        Raise DiscardedInput if the user discards it, KeyboardInterrupt for a signal, EOFError at the end of the input.
         """
-        return self._prompt.prompt(pre_run=self._preloader.start)
+        # While the terminal is set up or restored, Ctrl-C is a signal; prompt_toolkit would lose it or show an error
+        return self._prompt.prompt(pre_run=self._preloader.start, handle_sigint=False)
 
     def write(self, text: str, style: str = "") -> None:
         """Write a line."""

@@ -63,6 +63,7 @@ def test_a_user_types_completes_interrupts_and_quits(screen):
     screen.wait_for(
         r"^\[!\] unknown function TO_UPER\n1 \| 1 \+ TO_UPER\('a'\)\n +\^{7}\nhint: did you mean TO_UPPER\?$"
     )
+    screen.wait_for(LAST_PROMPT)
     # A line is discarded, and earlier variables stay
     screen.type("never")
     screen.press("C-c")
@@ -89,10 +90,8 @@ def test_an_evaluation_is_interrupted(screen):
     screen.type(f"n := {numbers}")
     screen.press("Enter")
     screen.wait_for(r"\(50 items\)$")
-    # It would take hours
-    screen.type(
-        "LENGTH(MAP(n, a -> MAP(n, b -> MAP(n, c -> MAP(n, d -> MAP(n, e -> REDUCE(n, (s, f) -> s + f, 0)))))))"
-    )
+    # The entropy of 60,000 characters, 125,000 times, would take minutes
+    screen.type("LENGTH(MAP(n, a -> MAP(n, b -> MAP(n, c -> STRING_ENTROPY(FORMAT('%060000d', c))))))")
     screen.press("Enter")
     screen.interrupt()
     screen.wait_for(rf"^\[!\] interrupted\n{LAST_PROMPT}")

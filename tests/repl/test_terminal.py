@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 import sys
 import threading
 import time
@@ -284,6 +286,27 @@ def test_ctrl_c_ends_an_evaluation_and_variables_stay(typed):
     lines, session = typed(f"x := 1{ENTER}x := WAIT(){ENTER}x{ENTER}{CTRL_D}", library=Library.of(wait))
     assert lines == ["1", "", "[!] interrupted", "1"]
     assert session.variables.values == {"x": 1}
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.02])
+def test_ctrl_c_after_the_input_has_ended_interrupts_it(typed, delay):
+    bindings = KeyBindings()
+
+    async def send_signal() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:  # it is cancelled once the input has ended
+            await asyncio.sleep(delay)
+            signal.raise_signal(signal.SIGINT)
+            await asyncio.sleep(0)
+
+    @bindings.add("c-g")
+    def send_at_the_end(event) -> None:
+        event.app.create_background_task(send_signal())
+
+    lines, session = typed("x := 1", ("\x07", "x := 1"), f"{ENTER}2{ENTER}{CTRL_D}", bindings=bindings)
+    assert lines == ["", "[!] interrupted", "2"]
+    assert session.variables.values == {}
 
 
 def test_an_internal_error_does_not_end_the_shell(typed, capsys):
