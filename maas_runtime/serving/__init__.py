@@ -1,0 +1,1 @@
+"""Models that are data: PMML, XGBoost and LightGBM files, which are served without code of their own."""
