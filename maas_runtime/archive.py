@@ -12,7 +12,7 @@ import hashlib
 import io
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,12 +37,15 @@ PACKAGES = (
 OPTIONAL = ("sniffio", "typing_extensions")  # not required by all versions of the others
 OURS = (
     "maas_runtime",
+    "stellar.java",
     "stellar.maas",
+    "stellar.models",
     "stellar.monitoring",
     "stellar.net",
     "stellar.util",
 )
 _DATA = (".py", ".pem")
+_OWN = Path(__file__).parents[1]  # a file if this process runs from an archive
 _LEFT_OUT = ("tests", "testing", "__pycache__")
 
 # Valid in any version of Python, so that an old one reports the problem
@@ -63,12 +66,16 @@ def build_archive() -> bytes:
 
     Raises DeployError if a package is missing.
     """
-    archive_file = Path(__file__).parents[1]
-    if archive_file.is_file():  # this process runs from an archive
-        return archive_file.read_bytes()
+    if _OWN.is_file():
+        return _OWN.read_bytes()
+    return write_archive(_contents())
+
+
+def write_archive(contents: Iterable[tuple[str, bytes]]) -> bytes:
+    """Return the bytes of a zip archive, which depend on the names and contents of its files alone."""
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as target:
-        for name, content in sorted(_contents(), key=lambda pair: pair[0]):
+        for name, content in sorted(contents, key=lambda pair: pair[0]):
             entry = zipfile.ZipInfo(name)  # dated 1980, so that equal contents give equal bytes
             entry.external_attr = 0o644 << 16
             target.writestr(entry, content, zipfile.ZIP_DEFLATED, 6)
@@ -82,14 +89,25 @@ def archive_name() -> str:
 
 def _contents() -> Iterator[tuple[str, bytes]]:
     yield "__main__.py", MAIN.encode()
-    yield "stellar/__init__.py", Path(_locate("stellar"), "__init__.py").read_bytes()
+    yield from read_package("stellar", only_init=True)
     for package in (*OURS, *PACKAGES):
         if package in OPTIONAL and find_spec(package) is None:
             continue
-        yield from _files(package)
+        yield from read_package(package)
 
 
-def _files(package: str) -> Iterator[tuple[str, bytes]]:
+def read_package(package: str, *, only_init: bool = False) -> Iterator[tuple[str, bytes]]:
+    """Yield the names and contents of the files of a package or module.
+
+    only_init: without its modules, for a package of which only some are added
+
+    Raises DeployError if it is not installed.
+    """
+    if only_init:
+        package = f"{package}.__init__"
+    if _OWN.is_file():
+        yield from _read_own(package.replace(".", "/"))
+        return
     location = _locate(package)
     folder = package.replace(".", "/")
     if location.is_file():
@@ -99,6 +117,14 @@ def _files(package: str) -> Iterator[tuple[str, bytes]]:
         name = file.relative_to(location)
         if file.suffix in _DATA and not set(_LEFT_OUT) & set(name.parts):
             yield f"{folder}/{name.as_posix()}", file.read_bytes()
+
+
+def _read_own(folder: str) -> Iterator[tuple[str, bytes]]:
+    """Yield the files of a package in the archive that this process runs from."""
+    with zipfile.ZipFile(_OWN) as archive:
+        for name in archive.namelist():
+            if name == f"{folder}.py" or name.startswith(f"{folder}/"):
+                yield name, archive.read(name)
 
 
 def _locate(package: str) -> Path:

@@ -1,8 +1,8 @@
 """The queue of requests that wait to be scored, bounded in number and in time.
 
 Requests that arrived while records were scored are scored in the next turn of the event loop, without a pause between
-them. A turn takes at most 10 ms, so health checks get their responses meanwhile. A request that the queue has no room for, or
-that has waited so long that its client has given up, is refused.
+them. A turn takes at most 10 ms, so health checks get their responses meanwhile. A request that the queue has no room
+for, or that has waited so long that its client has given up, is refused.
 """
 
 from __future__ import annotations
