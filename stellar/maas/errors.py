@@ -6,7 +6,7 @@ MaasError
 │  │                                                                             not allowed, quarantined, no endpoint
 │  └─ ModelTimeOut     no response in time                                       time-out
 └─ ModelRefused        invalid response                                          bad reply
-   └─ RecordRefused    the arguments were rejected: status 4xx                   bad request
+   └─ RecordRefused    the arguments were rejected: status 4xx                   bad request, declined (422)
 
 The column on the right lists the values of `reason`, for programs.
 """
@@ -27,6 +27,7 @@ Reason = Literal[
     "not allowed",
     "bad reply",
     "bad request",
+    "declined",
 ]
 
 

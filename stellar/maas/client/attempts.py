@@ -8,7 +8,7 @@ from math import inf
 from time import monotonic
 from typing import Any, NamedTuple, Protocol
 
-from stellar.maas.errors import ModelTimeOut
+from stellar.maas.errors import ModelTimeOut, RecordRefused
 from stellar.maas.schema import Model
 from stellar.maas.transport.base import Response
 from stellar.maas.transport.http import ModelExchange
@@ -18,10 +18,14 @@ Result = dict[str, Any]
 
 
 class Decoded(NamedTuple):
-    """A decoded result, and the bytes it was decoded from."""
+    """A decoded result, and the bytes it was decoded from.
+
+    refusal: the error instead of a result, for a record of a batch that the model rejected
+    """
 
     result: Result
     data: bytes
+    refusal: RecordRefused | None = None
 
 
 Read = Callable[[str, Response], list[Decoded]]

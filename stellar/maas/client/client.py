@@ -367,7 +367,12 @@ class ModelClient:
         route, settings = request.route, self._settings
         if route.batch_path is not None and settings.batch_size > 1:
             lane = (route.model or route.url, request.deployment, route.batch_path)
-            return self._batcher.call(lane, request.arguments, partial(self._send_batch, request, route.batch_path))
+            send = partial(self._send_batch, request, route.batch_path)
+            decoded, url = self._batcher.call(lane, request.arguments, send)
+            if decoded.refusal is not None:
+                decoded.refusal.url = url
+                raise decoded.refusal
+            return decoded, url
         hedged = route.is_apply and settings.hedge_ms != 0
         call = self._new_call(request, f"{route.path}?{request.query}", None, decode_one, hedged)
         (decoded,), url = self._dispatcher.send(call)

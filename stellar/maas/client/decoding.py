@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 from stellar.maas.client.attempts import Decoded
@@ -12,7 +13,7 @@ from stellar.maas.transport.base import Response
 from stellar.net.http import without_query
 
 DETAIL_BYTES = 200
-TOO_MANY_REQUESTS, UNAVAILABLE = 429, 503
+DECLINED, TOO_MANY_REQUESTS, UNAVAILABLE = 422, 429, 503
 REST_SECONDS = 1.0  # pause of a busy instance without Retry-After
 
 
@@ -35,7 +36,24 @@ def decode_batch(size: int, url: str, response: Response) -> list[Decoded]:
         if not isinstance(member, dict):
             kind = _KINDS[type(member)]
             raise ModelRefused(f"{without_query(url)} responded with a JSON {kind} in the array, not an object")
-    return [Decoded(member, _encode(member)) for member in value]
+    refuse = partial(_find_refusal, without_query(url)) if response.is_strict else _accept
+    return [Decoded(member, _encode(member), refuse(member)) for member in value]
+
+
+def _accept(member: dict[str, Any]) -> None:
+    """Return None: any object is a result."""
+
+
+def _find_refusal(url: str, member: dict[str, Any]) -> RecordRefused | None:
+    """Return the error that a member of a strict response stands for; None for a result."""
+    if member.keys() != {"error", "status"} or not isinstance(member["status"], int):
+        return None
+    message = f"{url} responded with status {member['status']} for a record of a batch"
+    return _refuse_record(member["status"], message, _escape(str(member["error"])[:DETAIL_BYTES]))
+
+
+def _refuse_record(status: int, message: str, details: str) -> RecordRefused:
+    return RecordRefused(message, "declined" if status == DECLINED else None, details)
 
 
 def _encode(member: dict[str, Any]) -> bytes:
@@ -58,13 +76,18 @@ def _refusal(url: str, response: Response) -> ModelRefused | InstanceBusy:
         details = _details(response.body)
     if status == TOO_MANY_REQUESTS or (status == UNAVAILABLE and response.retry_after is not None):
         return InstanceBusy(message, REST_SECONDS if response.retry_after is None else response.retry_after, details)
-    kind = RecordRefused if 400 <= status < 500 else ModelRefused
-    return kind(message, details=details)
+    if 400 <= status < 500:
+        return _refuse_record(status, message, details)
+    return ModelRefused(message, details=details)
 
 
 def _details(body: bytes) -> str:
     """Return the beginning of a body as one line of ASCII."""
-    return body[:DETAIL_BYTES].decode("utf-8", "replace").strip().encode("unicode_escape").decode("ascii")
+    return _escape(body[:DETAIL_BYTES].decode("utf-8", "replace"))
+
+
+def _escape(text: str) -> str:
+    return text.strip().encode("unicode_escape").decode("ascii")
 
 
 _KINDS = {

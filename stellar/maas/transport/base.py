@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-# Compression is not accepted, as a small response could grow to any size
-HEADERS = {"accept": "application/json", "accept-encoding": "identity"}
+# Compression is not accepted, as a small response could grow to any size. Servers of this project respond with status
+# 200 to callers that do not prefer strict handling, because one other status disables a thread of Metron's client.
+HEADERS = {"accept": "application/json", "accept-encoding": "identity", "prefer": "handling=strict"}
 POST_HEADERS = {**HEADERS, "content-type": "application/json"}
 
 
@@ -14,11 +15,13 @@ class Response(NamedTuple):
     """An HTTP response.
 
     retry_after: seconds after which the server may be called again; None without a valid Retry-After header
+    is_strict: True if the server has applied our preference, so that errors in a batch are not results
     """
 
     status: int
     body: bytes
     retry_after: float | None = None
+    is_strict: bool = False
 
 
 class Transport(Protocol):

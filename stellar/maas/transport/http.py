@@ -212,7 +212,10 @@ def _encode(target: str, host: str, body: bytes | None, authorization: str) -> b
 
 
 def _to_response(parser: ResponseParser) -> Response:
-    if parser.status == 200 or (after := parser.headers.get(b"retry-after")) is None:
+    if parser.status == 200:
+        is_strict = parser.headers.get(b"preference-applied") == b"handling=strict"
+        return Response(200, parser.body, is_strict=is_strict)
+    if (after := parser.headers.get(b"retry-after")) is None:
         return Response(parser.status, parser.body)
     return Response(parser.status, parser.body, _parse_seconds(after))
 

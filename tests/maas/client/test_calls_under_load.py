@@ -29,6 +29,7 @@ from stellar.maas import (
     Registry,
 )
 from stellar.maas.client.instances import DeploymentTracker
+from stellar.maas.errors import InstanceBusy
 from stellar.maas.schema import Endpoint, Model, ServiceInstance
 from stellar.maas.transport.base import Response
 from stellar.maas.transport.http import HttpTransport
@@ -270,7 +271,7 @@ def test_a_status_of_4xx_does_not_count_against_the_instance(register, client_of
         client.apply(given("bad"))
     assert transport.hosts == ["bad"]
     assert registry.breakers.all_closed
-    assert client.counters().failures == {"bad request": 1}
+    assert client.counters().failures == {"declined": 1}
 
 
 @pytest.mark.parametrize("expected", [1, 2, 3])
@@ -291,6 +292,8 @@ REASONS = {
     "time-out": (ModelTimeOut("late"), ModelTimeOut),
     "bad reply": (Response(500, b""), ModelRefused),
     "bad request": (Response(400, b""), RecordRefused),
+    "declined": (Response(422, b""), RecordRefused),
+    "busy": (Response(503, b"", 60.0), InstanceBusy),
 }
 
 

@@ -209,7 +209,7 @@ def test_a_request_has_the_required_headers(script, transport):
     transport.get(f"{server.url}/apply?host=a.com")
     transport.post(f"{server.url}/batch", b"[{}]")
     host = server.url.removeprefix("http://").encode()
-    accept = b"\r\naccept: application/json\r\naccept-encoding: identity\r\n"
+    accept = b"\r\naccept: application/json\r\naccept-encoding: identity\r\nprefer: handling=strict\r\n"
     assert server.requested == [
         b"GET /apply?host=a.com HTTP/1.1\r\nHost: " + host + accept + b"\r\n",
         b"POST /batch? HTTP/1.1\r\nHost: "
