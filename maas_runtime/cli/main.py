@@ -18,6 +18,7 @@ from stellar.util.version import add_version
 # name: (module, summary)
 COMMANDS = {
     "serve": ("serve", "run the requested models until interrupted"),
+    "serve-model": ("serve_model", "serve one model file by HTTP, without a registry, until interrupted"),
     "deploy": ("deploy", "add, remove, replace or list instances of a model"),
     "traffic": ("traffic", "set or show the traffic plan of a model, which routes calls without a version"),
     "status": ("status", "show desired and ready instances, and failures"),

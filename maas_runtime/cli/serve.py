@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import re
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import partial
@@ -37,7 +35,7 @@ from maas_runtime.state.backend import Backend
 from maas_runtime.state.store import try_record_failure
 from maas_runtime.store import options as stores
 from maas_runtime.store.base import ModelStore
-from stellar.monitoring.json_logs import JsonFormatter
+from stellar.monitoring.json_logs import log_to_stderr
 from stellar.monitoring.options import add_log_format_option, add_metrics_option
 from stellar.util.abbreviate import quote
 
@@ -190,12 +188,6 @@ def _serve_metrics(args: argparse.Namespace, backend: Backend) -> Iterator[Servi
     with closing(metrics), MonitoringServer(args.metrics, metrics.collect, *problems) as server:
         log.info("metrics at http://%s/metrics", server.address)
         yield metrics
-
-
-def log_to_stderr(*, as_json: bool) -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    if as_json:
-        logging.getLogger().handlers[0].setFormatter(JsonFormatter())
 
 
 def check_effects(args: argparse.Namespace) -> None:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import re
-import sys
 from pathlib import Path
 
 from maas_runtime.serving.detection import find_model_file
 from maas_runtime.serving.server import serve_model
 from maas_runtime.serving.work_queue import MOST
 from stellar.monitoring.address import ListenAddress
-from stellar.monitoring.json_logs import JsonFormatter
+from stellar.monitoring.json_logs import log_to_stderr
 from stellar.monitoring.options import add_log_format_option
 from stellar.util.abbreviate import quote
 
@@ -60,8 +58,6 @@ def _parse_queue(text: str) -> int:
 
 def serve(args: argparse.Namespace, endpoint_file: Path | None) -> None:
     """Serve the model that the options name, until a signal. Raise as `serve_model` does."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    if args.log_format == "json":
-        logging.getLogger().handlers[0].setFormatter(JsonFormatter())
+    log_to_stderr(as_json="json" in (args.log_format, getattr(args, "output", None)))
     file = find_model_file(args.path, args.model)
     serve_model(file, ListenAddress(args.host, args.port), endpoint_file, args.queue)

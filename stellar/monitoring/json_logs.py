@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import sys
 import threading
 import time
 from typing import TextIO
@@ -36,6 +37,13 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
         return json.dumps(fields)
+
+
+def log_to_stderr(*, as_json: bool) -> None:
+    """Write log records of level INFO and above to standard error, as lines of text or of JSON."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    if as_json:
+        logging.getLogger().handlers[0].setFormatter(JsonFormatter())
 
 
 class JsonMessages(io.TextIOBase):

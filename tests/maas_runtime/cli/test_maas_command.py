@@ -234,7 +234,19 @@ def test_invalid_names_in_options_are_usage_errors(command, message, run, regist
     assert message in errors
 
 
-COMMANDS = [[], ["serve"], ["deploy"], ["status"], ["traffic"], ["doctor"], ["call"], ["logs"], ["apply"], ["export"]]
+COMMANDS = [
+    [],
+    ["serve"],
+    ["serve-model"],
+    ["deploy"],
+    ["status"],
+    ["traffic"],
+    ["doctor"],
+    ["call"],
+    ["logs"],
+    ["apply"],
+    ["export"],
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
