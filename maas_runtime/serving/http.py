@@ -1,7 +1,7 @@
 """HTTP/1.1 as a model server needs it: a strict, incremental parser of requests, and the bytes of responses.
 
-The headers of a client are the same in each of its requests, so the last different ones are parsed once. This costs
-less than a parser in C that calls Python for each header. A request that another program on the way could understand in
+The headers of a client are the same in each of its requests, so the last different ones are parsed once. This takes
+2.5 µs for a request; httptools, a parser in C that calls Python for each header, takes 2.0 and is lenient. A request that another program on the way could understand in
 another way is rejected: bare line feeds, whitespace before a colon, folded or repeated headers, several lengths.
 """
 
@@ -129,7 +129,7 @@ class RequestParser:
 
     def read_request(self) -> ServedRequest | None:
         """Return the next complete request; None if more bytes are needed. Raise HttpError for an invalid one."""
-        if self._head is None:
+        if self._head is None and self._buffer:
             self._head = self._read_head()
         if (head := self._head) is None:
             return None

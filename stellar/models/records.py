@@ -146,9 +146,6 @@ _PARSERS: dict[str, Read] = {
     "integer": parse_integer,
     "boolean": parse_boolean,
 }
-_is_plain_number = re.compile(r"-?[0-9]+(?:\.[0-9]+)?").fullmatch
-
-
 def _choose_string_reader(reader: _InputReader) -> Read:
     """Return the function that reads the strings of an input, with a shorter way for the usual ones."""
     if reader.data_type == "string":
@@ -156,7 +153,17 @@ def _choose_string_reader(reader: _InputReader) -> Read:
     if reader.data_type not in ("double", "float"):
         return reader.read_string
     read_other = reader.read_string
-    return lambda string: float(string) if _is_plain_number(string) else read_other(string)
+
+    def read_number(string: str) -> Any:
+        try:
+            number = float(string)
+        except ValueError:
+            return read_other(string)
+        # Python also reads underscores, digits and whitespace of other alphabets, and other names of infinity and NaN
+        is_plain = number - number == 0 and "_" not in string and string.isascii() and string.isprintable()
+        return number if is_plain else read_other(string)
+
+    return read_number
 
 
 def _read_items_of(read: Read) -> Read:
