@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from maas_runtime.cli import service_metrics
+from maas_runtime.serving import metrics as serving_metrics
 from stellar.maas import metrics as client_metrics
 from stellar.monitoring import process, processes
 from stellar.monitoring.metrics import HIDDEN_SERIES, Metric
@@ -19,6 +20,7 @@ TABLES = {
     "pipeline metrics": (*pipeline_metrics.METRICS, *observer.METRICS),
     "model metrics": client_metrics.METRICS,
     "service metrics": service_metrics.METRICS,
+    "serving metrics": serving_metrics.METRICS,
     "process metrics": (*process.METRICS, processes.UP, HIDDEN_SERIES),
 }
 

@@ -146,6 +146,8 @@ _PARSERS: dict[str, Read] = {
     "integer": parse_integer,
     "boolean": parse_boolean,
 }
+
+
 def _choose_string_reader(reader: _InputReader) -> Read:
     """Return the function that reads the strings of an input, with a shorter way for the usual ones."""
     if reader.data_type == "string":

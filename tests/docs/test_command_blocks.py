@@ -110,7 +110,7 @@ def write_script(commands: list[str]) -> Iterator[str]:
     yield f"SQUID={ROOT}/examples/squid\ntrap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n"
     for command in commands:
         yield f"printf '\\0'\n{command.replace('sleep 2', UNTIL_SETTLED)}"
-        if command.startswith("maas serve") and command.endswith(
+        if command.startswith("maas serve ") and command.endswith(
             "&\n"
         ):  # the next command comes sooner than a reader's
             where = " ".join(re.findall(r"(?:--registry|-zq) \S+", command))

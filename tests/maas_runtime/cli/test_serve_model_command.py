@@ -30,7 +30,7 @@ def test_a_model_file_is_served(folder):
     assert json.loads(first)["message"] == f"serving model.pmml at {server.url}"
 
 
-def test_a_file_that_is_no_model_is_an_error_with_the_reason(tmp_path, capsys):
+def test_a_file_without_a_model_is_an_error_with_the_reason(tmp_path, capsys):
     (tmp_path / "model.pmml").write_text("<html/>")
     assert main(["serve-model", str(tmp_path / "model.pmml")]) == 1
     output = capsys.readouterr()

@@ -166,7 +166,7 @@ def test_mutated_requests_give_requests_or_errors_of_ours():
     assert min(outcomes.values()) > 1000, outcomes
 
 
-def test_a_response_has_its_length_and_says_if_the_connection_is_closed():
+def test_a_response_has_its_length_and_whether_the_connection_is_closed():
     reply = ServedReply(503, b"{}", headers=(("Retry-After", "1"),))
     assert encode_reply(reply, keeps_alive=False).split(b"\r\n") == [
         b"HTTP/1.1 503 Service Unavailable",
