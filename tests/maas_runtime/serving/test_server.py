@@ -195,7 +195,7 @@ def test_the_environment_has_the_address(model_folder):
 @pytest.mark.parametrize(
     ("document", "arguments", "message"),
     [
-        (None, (), "has no model that is data"),
+        (None, (), " has no model"),
         (DOCUMENT.replace(b"RegressionModel", b"TimeSeriesModel"), (), "model.pmml: line 10: <TimeSeriesModel>"),
         (DOCUMENT[:-20], (), "model.pmml: line"),
         (DOCUMENT, ("--port", "99999"), "invalid port '99999': expected 0–65535"),
