@@ -14,14 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maas_runtime.serving.errors import ServingError
+from maas_runtime.serving.lock import LOCK_FILE, SERVE_ARCHIVE, SERVE_SCRIPT, read_lock
 from maas_runtime.store.base import ENDPOINT_FILE, SAMPLES_FILE
 from stellar.models.loading import ModelKind, detect_kind
 from stellar.util.abbreviate import quote
 from stellar.util.suggestions import suggest_name
-
-LOCK_FILE = "model.lock.json"  # generated at deployment; see maas_runtime.serving.lock
-SERVE_SCRIPT = "serve.sh"  # generated at deployment
-SERVE_ARCHIVE = "serving.pyz"  # added at deployment
 
 KINDS: dict[ModelKind, str] = {
     "pmml": "PMML",
@@ -66,9 +63,10 @@ def find_model(folder: Path, name: str | None = None) -> DetectedModel:
     """Return the one model of a folder, or the model in a file.
 
     folder: its top level is searched; or the file itself
-    name: of the file, for a folder with several models
+    name: of the file, for a folder with several models; by default that of the lock, if the folder was deployed
 
-    Raise ServingError if there is none, if there are several, or if the file is outside the folder.
+    Raise ServingError if there is none, if there are several, if the file is outside the folder, or if it is not the
+    one that was deployed.
     """
     if folder.is_file():
         return _require_model(folder)
@@ -76,6 +74,8 @@ def find_model(folder: Path, name: str | None = None) -> DetectedModel:
         raise ServingError(f"{folder} does not exist; expected a folder with a model, or a model file")
     if name is not None:
         return _require_model(_find_named(folder, name))
+    if (lock := read_lock(folder)) is not None:
+        return _require_model(folder / lock.file)  # may be a link, as in a container of Metron: its digest is checked
     found = [each for file in _list_candidates(folder) if (each := detect_model(file))]
     if len(found) == 1:
         return DetectedModel(_require_inside(found[0].file, folder), found[0].kind)
@@ -148,5 +148,5 @@ def _explain_several(folder: Path, found: Sequence[DetectedModel]) -> str:
 
 def _explain_none(folder: Path) -> str:
     others = [file.name for file in sorted(folder.iterdir()) if _matches(file, _OTHER_KINDS)]
-    found = f"{others[0]} is of a kind that needs a start script (.sh)" if others else "no file at its top level is one"
-    return f"{folder} has no model that is data: {found}; expected one file of {SUPPORTED}"
+    script = f"{others[0]} needs" if others else "a model of another kind needs"
+    return f"{folder} has no model file: expected one of {SUPPORTED}; {script} a start script (.sh)"

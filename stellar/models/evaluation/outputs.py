@@ -33,7 +33,7 @@ def compile_outputs(
     compiled = []
     for form in forms:
         compiled.append((form.name, _compile_output(form, targets, scope)))
-        scope.declare(form.name, ScopeField(_find_type(form, targets), resolve_undefined(form.name)))
+        scope.declare(form.name, ScopeField(find_output_type(form, targets), resolve_undefined(form.name)))
 
     def evaluate(frame: Frame, scores: Scores) -> None:
         if (chosen := frame.values.get(CHOSEN)) is not None:
@@ -46,7 +46,8 @@ def compile_outputs(
     return evaluate
 
 
-def _find_type(form: OutputField, targets: list[TargetField]) -> FieldType | None:
+def find_output_type(form: OutputField, targets: list[TargetField]) -> FieldType | None:
+    """Return the type of an output, which the document need not declare; None if it depends on the record."""
     if form.type is not None:
         return form.type
     if form.feature in ("probability", "confidence", "affinity"):

@@ -74,14 +74,16 @@ def test_a_named_file_that_is_no_model(folder):
 
 
 def test_no_model_names_the_kinds(folder):
-    expected = r"has no model that is data: no file .* is one; expected one file of PMML, XGBoost .*, LightGBM \(text\)"
+    expected = (
+        r"has no model file: expected one of PMML, XGBoost .*, LightGBM .*; a model of another kind needs a start"
+    )
     with pytest.raises(ServingError, match=expected):
         find_model(folder)
 
 
 def test_a_kind_that_needs_a_script_is_named(folder):
     (folder / "model.onnx").write_bytes(b"\x08\x09")
-    with pytest.raises(ServingError, match=r"model.onnx is of a kind that needs a start script \(\.sh\)"):
+    with pytest.raises(ServingError, match=r"model.onnx needs a start script \(\.sh\)"):
         find_model(folder)
 
 

@@ -1,0 +1,84 @@
+"""The fields that a model reads and returns, with their types, for people and other programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from stellar.models.evaluation.outputs import find_output_type
+from stellar.models.evaluation.targets import TargetField, find_targets
+from stellar.models.forms.bodies import EnsembleForm
+from stellar.models.forms.boosting import BoosterForm
+from stellar.models.forms.fields import DataField
+from stellar.models.forms.model import ModelDocument, ModelForm
+from stellar.models.scoring import ScoringModel
+
+CLASSIFICATION = "classification"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldSignature:
+    """A field that a model reads or returns.
+
+    type: as PMML names it: string, integer, double, boolean, date, …; None if the model does not declare it
+    values: those that the model lists, as strings
+    """
+
+    name: str
+    type: str | None
+    values: tuple[str, ...] = ()
+
+    def to_object(self) -> dict[str, Any]:
+        """Return the field as a JSON object."""
+        values = {"values": list(self.values)} if self.values else {}
+        return {"name": self.name, "type": self.type, **values}
+
+
+def describe_inputs(model: ScoringModel) -> list[FieldSignature]:
+    """Return the fields of records, in the order of the document."""
+    return [_describe_data(field) for field in model.inputs()]
+
+
+def describe_outputs(model: ScoringModel) -> list[FieldSignature]:
+    """Return the results: predictions, then output fields.
+
+    The result of a model without a target is `prediction`. A classification may also return the probability of each
+    category, as `probability(category)`.
+    """
+    document = model.document
+    data = {field.name: field for field in document.fields}
+    targets = find_targets(document.model, data, None)
+    predictions = [_describe_target(target, document, data) for target in targets]
+    return [*predictions, *_describe_output_fields(document.model, targets, data)]
+
+
+def _describe_output_fields(
+    model: ModelForm, targets: list[TargetField], data: dict[str, DataField]
+) -> Iterator[FieldSignature]:
+    """Yield the output fields of a model, after those of the last model of a chain, which are outputs of the chain."""
+    if isinstance(model.body, EnsembleForm) and model.body.method == "modelChain":
+        last = model.body.segments[-1].model
+        yield from _describe_output_fields(last, find_targets(last, data, None), data)
+    for form in model.outputs:
+        if form.is_final:
+            type = find_output_type(form, targets)
+            yield FieldSignature(form.name, None if type is None else type.data)
+
+
+def _describe_data(field: DataField) -> FieldSignature:
+    values = tuple(value.value for value in field.values if value.role == "valid")
+    return FieldSignature(field.name, field.type.data, values)
+
+
+def _describe_target(target: TargetField, document: ModelDocument, data: dict[str, DataField]) -> FieldSignature:
+    if target.name in data:
+        return _describe_data(data[target.name])
+    return FieldSignature(target.name or "prediction", _find_prediction_type(document))
+
+
+def _find_prediction_type(document: ModelDocument) -> str | None:
+    """Return the type of the prediction of a model that declares no target."""
+    if isinstance(document.model.body, BoosterForm):
+        return "integer" if document.model.function == CLASSIFICATION else "double"
+    return {"regression": "double", "clustering": "string"}.get(document.model.function)
