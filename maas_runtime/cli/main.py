@@ -26,6 +26,7 @@ COMMANDS = {
     "logs": ("logs", "show the output of the instances of a model"),
     "apply": ("apply", "make the desired state that of a file"),
     "export": ("export", "print the desired state as a file for apply"),
+    "inspect": ("inspect_model", "show kind, inputs and outputs of a model file, and whether it can be served"),
     "call": ("call", "call a model once, and print its result"),
     "prune": ("prune", "remove copies of models' files that nothing needs"),
     "doctor": ("doctor", "check the installation, and suggest fixes"),

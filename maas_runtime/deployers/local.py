@@ -204,6 +204,7 @@ class LocalInstances:
             "--container": self.directory / assignment.id,
             "--memory": assignment.memory,
             "--epoch": assignment.epoch,
+            "--content": assignment.content,
             **({"--devices": ",".join(assignment.devices)} if self.devices else {}),
             **self.limits.to_options(),
         }

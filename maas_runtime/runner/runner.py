@@ -23,6 +23,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from maas_runtime.runner.assignment import AssignedLifecycle
 from maas_runtime.runner.connections import CHECK_SECONDS, Drain, find_port, is_local
+from maas_runtime.runner.data_models import describe_data_model
 from maas_runtime.runner.endpoint import EndpointFile, parse_health_path, read_endpoint
 from maas_runtime.runner.limits import Limits, add_limit_options, read_limits
 from maas_runtime.runner.liveness import HealthLimits, HealthMonitor, ModelTurn, Turn
@@ -59,6 +60,7 @@ WORK, OUTPUT, ERRORS, OUTCOME, LOCK = "work", "stdout", "stderr", "outcome.json"
 STOP_SECONDS = 0.1  # between checks whether a stopping instance may end
 
 CONTAINER_ID = "MAAS_CONTAINER_ID"  # a variable of the script, which marks its processes
+PYTHON = "MAAS_PYTHON"  # a variable of the script with a Python that can run models: by default, that of the runner
 ENVIRONMENT = "MAAS_ENVIRONMENT"  # the variables of the script as JSON; arguments would be visible to all users
 
 
@@ -74,6 +76,7 @@ class Instance:
     host: host name for other machines, which replaces a local host in the model's URL; empty leaves the URL unchanged
     lasting: register without expiry
     warm_up: queries to which the model must respond before it is registered
+    content: path of its files in the model store; empty if unknown
     """
 
     model: Model
@@ -84,6 +87,7 @@ class Instance:
     lasting: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
     warm_up: Sequence[str] = ()
+    content: str = ""
 
 
 class Lifecycle(Protocol):
@@ -135,6 +139,7 @@ def run(
     Raises ModelFailed if it ends otherwise. In either case it is unregistered and none of its processes runs.
     """
     work = instance.container / WORK
+    python = {PYTHON: os.environ.get(PYTHON, sys.executable)}
     own = {
         "MAAS_MODEL_NAME": instance.model.name,
         "MAAS_MODEL_VERSION": instance.model.version,
@@ -144,7 +149,7 @@ def run(
         processes = ModelProcesses(
             work / instance.script,
             work,
-            {**instance.environment, **own},
+            {**python, **instance.environment, **own},
             instance.container / OUTPUT,
             instance.container / ERRORS,
             limits.logs,
@@ -188,6 +193,7 @@ def _serve(
     content = _await_endpoint(instance, monitor, signals, deadline)
     endpoint = make_reachable(content.endpoint, instance.host)
     registration = ServiceInstance.of(instance.model, instance.id, endpoint, lasting=instance.lasting)
+    settings = {**content.settings, **_describe_data_model(instance)}
     port = find_port(endpoint.url) if is_local(urlsplit(endpoint.url).hostname or "") else None
     default = parse_health_path(limits.health)
     health_limits = HealthLimits(limits.probe, limits.misses, limits.hang)
@@ -204,7 +210,7 @@ def _serve(
     ) as health:
         _await_healthy(health, endpoint.url, port, monitor, signals, deadline)
         _check_samples(instance, registration, monitor, signals, deadline)
-        _register(registrar, registration, content.settings, monitor, signals)
+        _register(registrar, registration, settings, monitor, signals)
         log.info("%s is ready at %s", instance.model, endpoint.url)
         _monitor(health, monitor, signals, lifecycle)
         monitor.publish("draining")
@@ -213,6 +219,14 @@ def _serve(
     drain = Drain(port, limits.drain)
     while processes.status is None and not drain.is_complete():
         signals.wait(CHECK_SECONDS)
+
+
+def _describe_data_model(instance: Instance) -> dict[str, Any]:
+    """Return the setting for clients of a model that is data. Raises ModelFailed if its lock is invalid."""
+    try:
+        return describe_data_model(instance.container / WORK, instance.script, instance.content)
+    except (OSError, ValueError) as error:
+        raise ModelFailed(str(error)) from None
 
 
 def _await_endpoint(instance: Instance, monitor: InstanceMonitor, signals: Signals, deadline: float) -> EndpointFile:
@@ -383,6 +397,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="the GPUs of the model, as in CUDA_VISIBLE_DEVICES; empty for none (default: all)",
     )
     add("-m", "--memory", type=int, default=0, metavar="MB", help="memory limit of all processes; 0 for no limit")
+    add("--content", default="", metavar="PATH", help="path of the model's files in the model store, for clients")
     add("--warm-up", action="append", default=[], metavar="QUERY", help="a request before registration")
     add_limit_options(parser)
     return parser
@@ -438,6 +453,7 @@ def _read_instance(args: argparse.Namespace) -> Instance:
         json.loads(os.environ.pop(ENVIRONMENT, "{}"))
         | ({} if args.devices is None else {"CUDA_VISIBLE_DEVICES": args.devices}),
         args.warm_up,
+        args.content,
     )
 
 

@@ -212,14 +212,24 @@ class LocalStore:
 _DRAFT = ".maas-draft"
 
 
+def has_script(folder: Path) -> bool:
+    """Return whether a model's directory has a `.sh` file at its top level. Raises DeployError if it does not exist."""
+    return any(name.endswith(".sh") for name in _list_files(folder))
+
+
 def choose_script(folder: Path, script: str | None) -> str:
     """Return the start script of a model's directory: `script`, or the only `.sh` file at its top level.
 
     Raises DeployError for no script or several.
     """
+    return choose_script_name(folder, _list_files(folder), script)
+
+
+def _list_files(folder: Path) -> list[str]:
+    """Return the names of the files at the top level of a directory."""
     if not folder.is_dir():
         raise DeployError(f"{folder} is not a directory")
-    return choose_script_name(folder, (file.name for file in folder.iterdir() if file.is_file()), script)
+    return [file.name for file in folder.iterdir() if file.is_file()]
 
 
 def choose_script_name(folder: Path | str, files: Iterable[str], script: str | None) -> str:

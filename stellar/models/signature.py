@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from stellar.models.evaluation.outputs import find_output_type
 from stellar.models.evaluation.targets import TargetField, find_targets
-from stellar.models.forms.bodies import EnsembleForm
+from stellar.models.forms.bodies import EnsembleForm, NearestForm, RuleSetForm
 from stellar.models.forms.boosting import BoosterForm
 from stellar.models.forms.fields import DataField
 from stellar.models.forms.model import ModelDocument, ModelForm
 from stellar.models.scoring import ScoringModel
 
 CLASSIFICATION = "classification"
+_WITHOUT_SHARES = (NearestForm, RuleSetForm)  # their results are categories alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +42,29 @@ def describe_inputs(model: ScoringModel) -> list[FieldSignature]:
 
 
 def describe_outputs(model: ScoringModel) -> list[FieldSignature]:
-    """Return the results: predictions, then output fields.
+    """Return the results: predictions, probabilities of their categories, output fields.
 
-    The result of a model without a target is `prediction`. A classification may also return the probability of each
-    category, as `probability(category)`.
+    The result of a model without a target is `prediction`. A record with surprises may get fewer of them.
     """
     document = model.document
     data = {field.name: field for field in document.fields}
     targets = find_targets(document.model, data, None)
     predictions = [_describe_target(target, document, data) for target in targets]
-    return [*predictions, *_describe_output_fields(document.model, targets, data)]
+    shares = [
+        FieldSignature(f"probability({category})", "double")
+        for prediction in predictions
+        for category in _list_categories(document.model, prediction)
+    ]
+    return [*predictions, *shares, *_describe_output_fields(document.model, targets, data)]
+
+
+def _list_categories(model: ModelForm, prediction: FieldSignature) -> Sequence[str]:
+    """Return the categories whose probabilities are results."""
+    if isinstance(model.body, BoosterForm):
+        count = max(2, len(model.body.bases)) if model.body.link.result == "probabilities" else 0
+        return [str(index) for index in range(count)]
+    is_shared = model.function == CLASSIFICATION and not isinstance(model.body, _WITHOUT_SHARES)
+    return prediction.values if is_shared else ()
 
 
 def _describe_output_fields(

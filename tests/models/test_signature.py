@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
+from contextlib import suppress
 
 import pytest
 
-from stellar.models.errors import InvalidModel
+from stellar.models.errors import InvalidModel, NotScored
 from stellar.models.loading import load_model, read_model_file
 from stellar.models.signature import FieldSignature, describe_inputs, describe_outputs
 from tests.conformance.cases import DATA as CORPUS
+from tests.conformance.pmml_cases import read_pmml_cases, untag
 from tests.models.boosters.test_stored_scores import DATA
 
 FOLDER = CORPUS / "pmml"
 INDEX = json.loads((FOLDER / "index.json").read_text("utf-8"))
-INNER = {("normalizedAnomalyScore", "double"), ("rawAnomalyScore", "double")}  # listed for one model
+# Listed by JPMML for one model, of which they are no results
+INNER = {("normalizedAnomalyScore", "double"), ("rawAnomalyScore", "double")}
 
 
 def load_documents():
@@ -42,14 +46,31 @@ def test_outputs_are_those_of_jpmml():
     for entry, model in load_documents():
         targets = [("prediction" if name.startswith("$") else name, kind) for name, kind, _ in entry["targets"]]
         expected = {*targets, *((name, kind) for name, kind, *_ in entry["outputs"])}
-        found = {(field.name, field.type) for field in describe_outputs(model)}
+        fields = [(field.name, field.type) for field in describe_outputs(model)]
+        found = {field for field in fields if field in expected or not field[0].startswith("probability(")}
         assert found - {("prediction", None)} == expected - {("prediction", None)} - INNER, entry["pmml"]
+
+
+def test_results_of_scores_are_listed():
+    cases = defaultdict(list)
+    for raw in read_pmml_cases(FOLDER):
+        cases[raw["pmml"]].append(raw)
+    for entry, model in load_documents():
+        listed = {field.name for field in describe_outputs(model)}
+        returned = set()
+        for raw in cases[entry["pmml"]]:
+            with suppress(NotScored):
+                returned |= model.score(untag(raw["record"])).keys()
+        # A segment without a target has a prediction without a name, here as in JPMML
+        assert returned - {"prediction"} <= listed, entry["pmml"]
+        assert not returned or {name for name in listed if name.startswith("probability(")} <= returned, entry["pmml"]
 
 
 @pytest.mark.parametrize(("name", "type"), [("binary.json", "integer"), ("binary.ubj", "integer")])
 def test_a_booster_has_a_prediction_without_a_name(name, type):
     model = load_model(DATA / name)
-    assert describe_outputs(model) == [FieldSignature("prediction", type)]
+    shares = [FieldSignature(f"probability({index})", "double") for index in (0, 1)]
+    assert describe_outputs(model) == [FieldSignature("prediction", type), *shares]
     assert FieldSignature("ttl_mean", "double") in describe_inputs(model)
 
 
@@ -65,4 +86,5 @@ def test_listed_values_are_part_of_a_field():
     assert [field.to_object() for field in describe_inputs(model)] == [
         {"name": "tld", "type": "string", "values": ["com", "ru"]}
     ]
-    assert describe_outputs(model) == [FieldSignature("ffsn", "string", ("0", "1"))]
+    shares = [FieldSignature(f"probability({index})", "double") for index in (0, 1)]
+    assert describe_outputs(model) == [FieldSignature("ffsn", "string", ("0", "1")), *shares]

@@ -232,6 +232,7 @@ class YarnDeployer:
             "--version": deployment.model.version,
             "--script": script,
             "--memory": memory - RUNNER_MB if deployment.memory else 0,
+            "--content": deployment.content,
             **self.limits.to_options(),
         }
         warm_up = (f"--warm-up={query}" for query in deployment.warm_up)

@@ -1,6 +1,7 @@
 """Our own nodes next to the registrations, which Metron's programs do not read.
 
-    /maas/ext/instances/<model>/<id>       our own keys of the instance's endpoint.dat: {"hedge":false}
+    /maas/ext/instances/<model>/<id>       our own keys of the instance's endpoint.dat: {"hedge":false}, and of a model
+                                           that is data its file: {"model":{"kind":"pmml","sha256":"9f…","path":"…"}}
     /maas/ext/wanted/<model>/<version>     the desired state, written by the service: {"instances": 2, ...}
     /maas/ext/traffic/<model>              a traffic plan; see stellar.maas.routing
     /maas/ext/reports/<client>             counts of a client's calls; see stellar.maas.reports
