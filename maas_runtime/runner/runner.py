@@ -61,6 +61,7 @@ STOP_SECONDS = 0.1  # between checks whether a stopping instance may end
 
 CONTAINER_ID = "MAAS_CONTAINER_ID"  # a variable of the script, which marks its processes
 PYTHON = "MAAS_PYTHON"  # a variable of the script with a Python that can run models: by default, that of the runner
+HOST = "MODEL_HOST"  # a variable of the script with the address on which models without their own script listen
 ENVIRONMENT = "MAAS_ENVIRONMENT"  # the variables of the script as JSON; arguments would be visible to all users
 
 
@@ -139,7 +140,6 @@ def run(
     Raises ModelFailed if it ends otherwise. In either case it is unregistered and none of its processes runs.
     """
     work = instance.container / WORK
-    python = {PYTHON: os.environ.get(PYTHON, sys.executable)}
     own = {
         "MAAS_MODEL_NAME": instance.model.name,
         "MAAS_MODEL_VERSION": instance.model.version,
@@ -149,7 +149,7 @@ def run(
         processes = ModelProcesses(
             work / instance.script,
             work,
-            {**python, **instance.environment, **own},
+            {**_choose_defaults(instance), **instance.environment, **own},
             instance.container / OUTPUT,
             instance.container / ERRORS,
             limits.logs,
@@ -167,6 +167,14 @@ def run(
             _unregister(instance, registrar)
             publisher.publish("ending")
             processes.end(limits.end, signals)
+
+
+def _choose_defaults(instance: Instance) -> dict[str, str]:
+    """Return the variables of the script that the operator may have set: its Python, and where it listens."""
+    defaults = {PYTHON: sys.executable}
+    if instance.host and instance.host not in LOCAL_HOSTS:
+        defaults[HOST] = "0.0.0.0"
+    return {name: os.environ.get(name, value) for name, value in defaults.items()}
 
 
 def _unregister(instance: Instance, registrar: Registrar) -> None:

@@ -25,8 +25,10 @@ LOCK_FILE = "model.lock.json"
 SERVE_SCRIPT = "serve.sh"
 SERVE_ARCHIVE = "serving.pyz"
 
-# Metron's service starts it in a directory with all files, and runners of ours set MAAS_PYTHON to their own Python
+# Our runners set MAAS_PYTHON to a Python that suffices, and MODEL_HOST. Metron's service sets neither: in its
+# containers, where YARN sets NM_HOST, other machines call the model.
 SCRIPT = f"""#!/bin/sh
+[ -z "$NM_HOST" ] || export MODEL_HOST="${{MODEL_HOST:-0.0.0.0}}"
 exec "${{MAAS_PYTHON:-python3}}" -I {SERVE_ARCHIVE} .
 """
 
