@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from time import monotonic, sleep
@@ -41,7 +42,7 @@ from maas_runtime.service.rollouts import (
 from maas_runtime.state.backend import Backend
 from maas_runtime.state.store import JsonObject, StateStore
 from maas_runtime.store import options as stores
-from maas_runtime.store.base import ModelStore
+from maas_runtime.store.base import ModelSize, ModelStore, has_script
 from stellar.maas.probe import find_unreachable
 from stellar.maas.registry import Instances, Registry
 from stellar.maas.requests import make_note
@@ -76,6 +77,7 @@ def _add_deploy_options(parser: argparse.ArgumentParser) -> None:
     add("-hmp", "--hdfs_model_path", metavar="PATH", help="path of the model's files in the model store")
     add("-l", "--log4j", metavar="FILE", help="accepted for compatibility with Metron; has no effect")
     add("--script", metavar="NAME.sh", help="start script of the model, if there are several")
+    add("--model", metavar="FILE", help="model file of a directory without a start script, if there are several")
     add(
         "--wait",
         nargs="?",
@@ -139,8 +141,12 @@ def run(args: argparse.Namespace) -> int:
     _check_effects(args)
     if args.log4j:
         print("maas: -l has no effect: this service does not use log4j", file=sys.stderr)
-    with stores.model_store(args) as store, open_backend(args, create=args.mode == "ADD") as backend:
-        content = _upload(args, store) if args.local_model_path else None
+    with (
+        _prepare_files(args) as folder,
+        stores.model_store(args) as store,
+        open_backend(args, create=args.mode == "ADD") as backend,
+    ):
+        content = _upload(args, store, folder) if folder else None
         if args.prune:
             return prune(args, backend.registry)
         if args.mode == "LIST":
@@ -151,10 +157,31 @@ def run(args: argparse.Namespace) -> int:
         return _enqueue(args, backend, content) if args.replace is None else _replace(args, backend, content)
 
 
-def _upload(args: argparse.Namespace, store: ModelStore) -> str:
+@contextmanager
+def _prepare_files(args: argparse.Namespace) -> Iterator[Path | None]:
+    """Yield the directory to upload: the user's with a start script, or a copy completed with one; None without -lmp.
+
+    Raises ServingError, before anything is uploaded, for a model that cannot be served.
+    """
+    folder = args.local_model_path
+    if folder is None or args.script or has_script(folder):
+        if args.model:
+            reason = "a start script decides what is served" if folder else "it needs -lmp"
+            raise InvalidOptions(f"--model has no effect: {reason}")
+        yield folder
+        return
+    from maas_runtime.serving.preparation import complete_folder, find_flattened  # load the readers of models
+
+    with complete_folder(folder, args.model, ModelSize(args.model_files, args.model_mb)) as completed:
+        for file in find_flattened(completed):
+            print(f"maas: Metron's own service would confuse {file} with a file at the top level", file=sys.stderr)
+        yield completed
+
+
+def _upload(args: argparse.Namespace, store: ModelStore, folder: Path) -> str:
     """Upload the model's files, for Metron and other services to their path; return that of the immutable copy."""
-    files = store.upload(args.local_model_path, args.hdfs_model_path, args.script)
-    content = store.add_content(args.local_model_path, args.script)
+    files = store.upload(folder, args.hdfs_model_path, args.script)
+    content = store.add_content(folder, args.script)
     for file in files:
         args.out.append("uploaded", str(file), f"uploaded {file}")
     return content

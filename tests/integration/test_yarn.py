@@ -25,6 +25,7 @@ from maas_runtime.cli.metron import maas_deploy, maas_service
 from maas_runtime.deployers.yarn.deployer import YarnDeployer
 from maas_runtime.deployers.yarn.rest import YarnServices
 from stellar.maas import MaasError, Model, ModelClient, ZooKeeperRegistry
+from tests.maas_runtime.serving.models import write_model
 
 from .conftest import is_running
 from .conftest import wait_for as soon
@@ -266,6 +267,20 @@ def test_a_model_is_scaled_up_and_down_with_the_service_on_yarn(world, monkeypat
     wait_for(lambda: world.yarn.services() == [service])
     world.rest.delete(service)
     wait_for(lambda: not world.yarn.services() and not world.yarn.processes())
+
+
+def test_a_model_without_a_script_is_deployed_with_the_options_of_users(world, tmp_path):
+    write_model(tmp_path / "ffsn")
+    world.serve()
+    ffsn = f"-lmp {tmp_path}/ffsn -hmp ffsn/1.0 -mo ADD -m 512 -n ffsn -v 1.0 -ni 2".split()
+    assert world.deploy(*ffsn, "--wait", 120).endswith("ffsn @ 1.0: 2 ready\n")
+    wait_for(lambda: len(world.registry.instances("ffsn")) == 2)
+    result = world.client.apply(world.registry.endpoint("ffsn").as_map(), None, {"n_systems": 9, "tld": "ru"})
+    assert result == {"ffsn": "1", "probability(0)": 0.0, "probability(1)": 1.0}
+    published = [settings["model"] for settings in world.registry.version("ffsn", "1.0").settings.values()]
+    assert [(each["kind"], each["path"].rpartition("/")[2]) for each in published] == [("pmml", "model.pmml")] * 2
+    world.deploy("-mo", "REMOVE", "-n", "ffsn", "-v", "1.0", "-ni", 2)
+    wait_for(lambda: not world.registry.instances())
 
 
 def test_a_killed_model_is_replaced_and_callers_see_no_error(world):
