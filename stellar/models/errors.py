@@ -45,6 +45,10 @@ class InvalidModel(ValueError):
         self.origin = origin
 
 
+class NotExported(ValueError):
+    """A model that cannot be written as PMML, with the step or field, the reason, and what to use instead."""
+
+
 class NotScored(ValueError):
     """A record for which the model has no score, with the field or element and the reason."""
 

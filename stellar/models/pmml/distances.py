@@ -30,7 +30,7 @@ MEASURES = (
     "binarySimilarity",
 )
 COMPARES = ("absDiff", "gaussSim", "delta", "equal", "table")
-_BINARY = tuple(f"{kind}{cell}-parameter" for kind in "cd" for cell in ("00", "01", "10", "11"))
+BINARY = tuple(f"{kind}{cell}-parameter" for kind in "cd" for cell in ("00", "01", "10", "11"))
 
 
 def read_measure(element: Element) -> Measure:
@@ -41,7 +41,7 @@ def read_measure(element: Element) -> Measure:
     if measure.name == "minkowski":
         parameters = (number(measure, "p-parameter"),)
     elif measure.name == "binarySimilarity":
-        parameters = tuple(number(measure, name) for name in _BINARY)
+        parameters = tuple(number(measure, name) for name in BINARY)
     kind = choice(comparison, "kind", ("distance", "similarity"), "distance")
     return Measure(measure.name, kind, _read_compare(comparison) or "absDiff", parameters, measure.origin)
 
