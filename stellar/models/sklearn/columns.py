@@ -71,15 +71,17 @@ class _Feature:
     data: type of its categories, None if it has none
     categories: strings
     is_open: other categories are accepted
+    is_unknown_missing: other categories are missing values
     is_required: a record must have it
-    largest: bound of its absolute value, None for no bound
-    is_open_bound: the bound itself is not accepted
+    is_finite: infinite numbers are not accepted
+    is_single: numbers that are infinite in binary32 are not accepted
     """
 
     is_number: bool = False
     data: str | None = None
     categories: dict[str, None] = field(default_factory=dict)
     is_open: bool = True
+    is_unknown_missing: bool = False
     is_required: bool = False
     is_finite: bool = False
     is_single: bool = False
@@ -95,6 +97,7 @@ class FeatureSchema:
     def __init__(self, names: Sequence[str]) -> None:
         self._features = {name: _Feature() for name in names}
         self.derived: list[DerivedField] = []
+        self._reserved: set[str] = set()
         self._by_expression: dict[tuple[ExpressionForm, str], str] = {}
         if len(self._features) < len(names):
             twice = next(name for index, name in enumerate(names) if name in names[:index])
@@ -142,10 +145,19 @@ class FeatureSchema:
         """Return True for a column that is missing for some of the records that are accepted."""
         return any(not self._features[name].is_required for name in column.sources)
 
-    def use_categories(self, column: FeatureColumn, data: str, categories: Iterable[str], *, is_open: bool) -> None:
+    def use_categories(
+        self,
+        column: FeatureColumn,
+        data: str,
+        categories: Iterable[str],
+        *,
+        is_open: bool,
+        is_unknown_missing: bool = False,
+    ) -> None:
         """Use a column as categories.
 
         is_open: categories that training did not have are accepted
+        is_unknown_missing: they are missing values
         """
         if (feature := self._find_raw(column)) is None:
             return
@@ -153,6 +165,7 @@ class FeatureSchema:
             raise NotExported(f"feature {quote(column.label)} has categories of two types; encode it once")
         feature.is_open = is_open and (feature.is_open or feature.data is None)
         feature.data = data
+        feature.is_unknown_missing |= is_unknown_missing
         feature.categories.update(dict.fromkeys(categories))
 
     def _find_raw(self, column: FeatureColumn) -> _Feature | None:
@@ -179,8 +192,14 @@ class FeatureSchema:
         name = self.name_column(column)
         return FeatureColumn(column.label, refer(name), column.sources, column.data)
 
+    def reserve(self, label: str) -> str:
+        """Return a name for an output of a model, which no field and no other output has."""
+        name = self._find_free_name(label)
+        self._reserved.add(name)
+        return name
+
     def _find_free_name(self, label: str) -> str:
-        known = {form.name for form in self.derived} | self._features.keys()
+        known = {form.name for form in self.derived} | self._features.keys() | self._reserved
         name, count = label, 1
         while name in known:
             count += 1
@@ -241,8 +260,12 @@ def _build_mining_field(name: str, feature: _Feature) -> MiningField:
     return build_mining_field(
         name,
         missing="returnInvalid" if feature.is_required else "asIs",
-        invalid="asIs" if is_listed and feature.is_open else "returnInvalid",
+        invalid=_find_invalid(feature) if is_listed and feature.is_open else "returnInvalid",
     )
+
+
+def _find_invalid(feature: _Feature) -> str:
+    return "asMissing" if feature.is_unknown_missing else "asIs"
 
 
 def build_mining_field(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from stellar.models.errors import NotExported
@@ -24,16 +24,30 @@ DOUBLE = FieldType("continuous", "double")
 class Goal:
     """What a model predicts.
 
-    target: name of the target; None for a model within another
+    target: name of the predicted field
     categories: strings of the classes, by index; empty for numbers
+    data: type of the classes
+    has_target: the model declares the target, which trees of a forest need not
+    has_outputs: the model returns probabilities as outputs
     """
 
-    target: str | None
+    target: str
     categories: tuple[str, ...] = ()
+    data: str = "double"
+    has_target: bool = True
+    has_outputs: bool = True
 
-    def inside(self) -> Goal:
-        """The same for a model within the one that has this goal."""
-        return Goal(None, self.categories)
+    def inside(self, categories: tuple[str, ...] | None = None) -> Goal:
+        """The goal of a model within the one that has this goal.
+
+        categories: its classes, if they differ
+        """
+        own = self.categories if categories is None else categories
+        return replace(self, categories=own, has_target=False, has_outputs=False)
+
+    def last(self) -> Goal:
+        """The goal of a model of a chain whose prediction is used: it declares the target."""
+        return replace(self, has_target=True)
 
 
 def find_type(values: Sequence[Any]) -> str:
@@ -72,12 +86,12 @@ def find_classes(estimator: Any, encoded: Sequence[str] | None = None) -> tuple[
 
 
 def classify(body: Body, goal: Goal, outputs: tuple[OutputField, ...] | None = None) -> ModelForm:
-    """Return a classifier. Without outputs it has those of the probabilities.
+    """Return a classifier.
 
-    Within another model it has no outputs unless they are given.
+    outputs: the probabilities by default, if the goal has outputs
     """
     if outputs is None:
-        outputs = tuple(map(output_share, goal.categories)) if goal.target is not None else ()
+        outputs = tuple(map(output_share, goal.categories)) if goal.has_outputs else ()
     return build_model("classification", body, goal, outputs)
 
 
@@ -98,7 +112,7 @@ def build_model(
     """Return a model around a body, with the fields that it uses."""
     names = dict.fromkeys(find_used(body))
     fields = [build_mining_field(name) for name in names]
-    if goal.target is not None:
+    if goal.has_target:
         fields.insert(0, build_mining_field(goal.target, "target"))
     return ModelForm(None, function, False, tuple(fields), (), targets, outputs, None, body, ORIGIN)
 
@@ -111,6 +125,11 @@ def output_share(category: str, name: str | None = None, *, is_final: bool = Tru
 def output_value(name: str, kind: FieldType | None = DOUBLE, *, is_final: bool = False) -> OutputField:
     """Return the output of a predicted value, which other models use."""
     return _build_output(name, "predictedValue", kind, is_final=is_final)
+
+
+def output_label(name: str, goal: Goal) -> OutputField:
+    """Return the output of a predicted class, which other models use."""
+    return output_value(name, FieldType("categorical", goal.data))
 
 
 def output_expression(
@@ -148,9 +167,17 @@ def _build_output(
     )
 
 
-def rescale(factor: float, constant: float) -> tuple[TargetForm, ...]:
+def add_outputs(model: ModelForm, outputs: Iterable[OutputField]) -> ModelForm:
+    """Return a model with more outputs; those of a chain are outputs of its last model."""
+    if (segments := list_chained(model)) is None:
+        return replace(model, outputs=(*model.outputs, *outputs))
+    *others, last = segments
+    return replace(model, body=build_ensemble("modelChain", [*others, add_outputs(last, outputs)]))
+
+
+def rescale(goal: Goal, factor: float, constant: float) -> tuple[TargetForm, ...]:
     """Return the change of a predicted number by a factor and a constant."""
-    return (TargetForm(None, (), None, None, factor, constant, None, ORIGIN),)
+    return (TargetForm(goal.target if goal.has_target else None, (), None, None, factor, constant, None, ORIGIN),)
 
 
 def build_ensemble(method: str, models: Iterable[ModelForm], weights: Iterable[float] | None = None) -> Body:
@@ -161,14 +188,23 @@ def build_ensemble(method: str, models: Iterable[ModelForm], weights: Iterable[f
         bodies.SegmentForm(str(index), ALWAYS, weight, model, ORIGIN)
         for index, (model, weight) in enumerate(zip(inner, shares, strict=True), 1)
     )
-    missing = "continue" if method in ("majorityVote", "weightedMajorityVote") else "returnMissing"
-    return bodies.EnsembleForm(method, missing, 1.0, segments, ORIGIN)
+    return bodies.EnsembleForm(method, "returnMissing", 1.0, segments, ORIGIN)
 
 
 def chain(models: Iterable[ModelForm], goal: Goal) -> ModelForm:
-    """Return a model of models of which each uses the outputs of those before it."""
-    inner = list(models)
+    """Return a model of models of which each uses the outputs of those before it.
+
+    The models of a chain within it are its own: JPMML knows no probabilities of a chain within a chain.
+    """
+    inner = [other for model in models for other in list_chained(model) or [model]]
     return build_model(inner[-1].function, build_ensemble("modelChain", inner), goal)
+
+
+def list_chained(model: ModelForm) -> list[ModelForm] | None:
+    """Return the models of a chain, None for another model."""
+    if not isinstance(model.body, bodies.EnsembleForm) or model.body.method != "modelChain":
+        return None
+    return [segment.model for segment in model.body.segments]
 
 
 # -- Fields of a body -------------------------------------------------------------------------------------------------

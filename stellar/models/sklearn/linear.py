@@ -33,7 +33,7 @@ def build_equation(
     return Equation(category, intercept, (*numbers, *categories), ORIGIN)
 
 
-def find_rows(estimator: Any, coefficients: Any, intercepts: Any) -> tuple[list[list[float]], list[float]]:
+def find_rows(coefficients: Any, intercepts: Any) -> tuple[list[list[float]], list[float]]:
     """Return the coefficients of each sum, and the intercepts."""
     rows = list_items(coefficients)
     if not isinstance(rows[0], list):
@@ -64,11 +64,27 @@ def read_tweedie_regressor(estimator: Any, columns: Columns, goal: Goal, export:
 
 
 def _read_sum(estimator: Any, columns: Columns, goal: Goal, export: Export, normalization: str) -> ModelForm:
-    rows, intercepts = find_rows(estimator, estimator.coef_, estimator.intercept_)
+    rows, intercepts = find_rows(estimator.coef_, estimator.intercept_)
     if len(rows) != 1:
         raise NotExported(f"{find_class(estimator)} has {len(rows)} targets; train one estimator for each")
     equation = build_equation(export.schema, columns, rows[0], intercepts[0])
     return predict_number(RegressionForm(normalization, (equation,), ORIGIN), goal)
+
+
+def read_partial_least_squares(estimator: Any, columns: Columns, goal: Goal, export: Export) -> ModelForm:
+    """Return the model of PLSRegression, whose intercept is for centered columns."""
+    rows, intercepts = find_rows(estimator.coef_, estimator.intercept_)
+    if len(rows) != 1:
+        raise NotExported(f"PLSRegression has {len(rows)} targets; train one estimator for each")
+    means = list_items(estimator._x_mean)
+    intercept = intercepts[0] - sum(weight * mean for weight, mean in zip(rows[0], means, strict=True))
+    equation = build_equation(export.schema, columns, rows[0], intercept)
+    return predict_number(RegressionForm("none", (equation,), ORIGIN), goal)
+
+
+def read_wrapped_regressor(estimator: Any, columns: Columns, goal: Goal, export: Export) -> ModelForm:
+    """Return the model of RANSACRegressor: that of the estimator that it found."""
+    return export.read_model(estimator.estimator_, columns, goal)
 
 
 # -- Classes ----------------------------------------------------------------------------------------------------------
@@ -76,7 +92,7 @@ def _read_sum(estimator: Any, columns: Columns, goal: Goal, export: Export, norm
 
 def read_logistic(estimator: Any, columns: Columns, goal: Goal, export: Export) -> ModelForm:
     """Return the model of a logistic regression."""
-    rows, intercepts = find_rows(estimator, estimator.coef_, estimator.intercept_)
+    rows, intercepts = find_rows(estimator.coef_, estimator.intercept_)
     return build_logistic(rows, intercepts, columns, goal, export, "softmax")
 
 

@@ -6,6 +6,7 @@ at most them, so that a comparison of binary64 numbers has the same result.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -97,8 +98,7 @@ class TreeBuilder:
         name = self._schema.name_column(column)
         if index in arrays.members:
             return [(left, SetMembership(name, arrays.members[index], False, ORIGIN)), (right, ALWAYS)]
-        threshold = repr(arrays.thresholds[index]).replace("inf", "INF")
-        return [(left, FieldComparison(name, "lessOrEqual", threshold, ORIGIN)), (right, ALWAYS)]
+        return [(left, _compare(name, arrays.thresholds[index])), (right, ALWAYS)]
 
     def _build_node(self, position: int) -> TreeNode:
         index, predicate = self._nodes[position]
@@ -122,6 +122,13 @@ class TreeBuilder:
             return None
         is_left = arrays.missing_left[index] or self._columns[arrays.features[index]].indicator is not None
         return str(self._positions[arrays.left[index] if is_left else arrays.right[index]] + 1)
+
+
+def _compare(name: str, threshold: float) -> Predicate:
+    """Return the predicate of the left child; with an infinite threshold it has all records with the feature."""
+    if math.isinf(threshold):
+        return FieldComparison(name, "isNotMissing", None, ORIGIN)
+    return FieldComparison(name, "lessOrEqual", repr(threshold), ORIGIN)
 
 
 def build_tree(estimator: Any, columns: Columns, export: Export, read_leaf: Callable[[int], Leaf]) -> TreeForm:

@@ -66,10 +66,10 @@ def find_error(value: Any, expected: Any) -> float:
 
 
 def compare_results(model: ScoringModel, estimator: Any, data: Any, target: str = "y") -> float:
-    """Return the largest relative error of the labels, numbers and probabilities of a model."""
+    """Return the largest relative error of the labels, numbers and probabilities of a model, if it has the last."""
     results = [model.score_completely(record) for record in make_records(data)]
     errors = list(map(find_error, (result[target] for result in results), estimator.predict(data).tolist()))
-    if hasattr(estimator, "predict_proba"):
+    if hasattr(estimator, "predict_proba") and "probability" in "".join(results[0]):
         errors += _compare_shares(results, estimator, data)
     return max(errors)
 
