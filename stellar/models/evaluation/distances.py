@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -237,6 +238,7 @@ def _compile_scoring(form: NearestForm, target: TargetField) -> Callable[[Neares
         numbers = [to_double(value) for value in values]
         return _compile_number(form, numbers)
     is_weighted = form.categorical_method == "weightedMajorityVote"
+    cases = Counter(values)
 
     def vote(nearest: Nearest) -> Any:
         votes: dict[Any, float] = {}
@@ -244,7 +246,10 @@ def _compile_scoring(form: NearestForm, target: TargetField) -> Callable[[Neares
             weight = 1 / (distance + form.threshold) if is_weighted else 1.0
             votes[values[index]] = votes.get(values[index], 0.0) + weight
         most = max(votes.values())
-        return min((value for value in votes if votes[value] == most), key=to_string)
+        # the standard decides a tie by the number of training instances, then by the least value
+        return min(
+            (value for value in votes if votes[value] == most), key=lambda value: (-cases[value], to_string(value))
+        )
 
     return vote
 
