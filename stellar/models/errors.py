@@ -62,3 +62,7 @@ class InvalidField(NotScored):
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(f"invalid value of field {quote(field)}: {reason}")
         self.field = field
+
+
+class InvalidColumns(ValueError):
+    """Columns of a batch that are not those of records: a missing one, or one of another length."""

@@ -6,7 +6,8 @@ import gc
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from stellar.models.compiled.fields import NotCompiled
 from stellar.models.compiled.models import Score, compile_score
@@ -17,6 +18,10 @@ from stellar.models.evaluation.tracing import ScoreStep
 from stellar.models.forms.fields import DataField
 from stellar.models.forms.model import ModelDocument, Verification
 from stellar.util.abbreviate import quote
+from stellar.util.optional_imports import import_optional
+
+if TYPE_CHECKING:
+    from stellar.models.batch.scores import BatchScoring, ColumnScores
 
 RECORDS_BEFORE_COMPILATION = 100
 
@@ -32,6 +37,7 @@ class ScoringModel:
         self._evaluation = compile_document(document)
         self._count = 0
         self._score: Score = self._count_score
+        self._batch: BatchScoring | None = None
 
     def evaluate(self, record: Mapping[str, Any]) -> Scores:
         """Return the predictions and outputs for a record. Raise NotScored for one that the model does not accept."""
@@ -74,6 +80,23 @@ class ScoringModel:
             self._score = self.score_completely
             return False
         return True
+
+    def score_columns(self, columns: Mapping[str, Any]) -> ColumnScores:
+        """Return the results of a batch, in columns: those that `score` returns for each record.
+
+        columns: arrays of numpy, or what it converts to them, by field. A masked value, or None, is missing.
+
+        Raise InvalidColumns for a field without a column, and for columns of different lengths. Raise LookupError
+        unless numpy, the extra `batch`, is installed.
+        """
+        if self._batch is None:
+            import_optional("numpy", "batch")
+            scores = import_module("stellar.models.batch.scores")  # numpy takes as long to import as all the rest
+            required = [field.name for field in self.document.model.fields if field.usage == "active"]
+            optional = [field.name for field in self.inputs() if field.name not in required]
+            with pause_collection():
+                self._batch = scores.BatchScoring(self.document, required, optional, self.score)
+        return self._batch.score(columns)
 
     def score_completely(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Return the results for a record by the complete evaluation, which the compiled function must equal."""

@@ -13,7 +13,7 @@ from stellar.util.function_builder import FunctionBuilder, call, constant, load
 
 _OPERATORS: dict[str, type[ast.operator]] = {"+": ast.Add, "-": ast.Sub, "*": ast.Mult, "/": ast.Div}
 # Functions of a float that return a float
-_FUNCTIONS = frozenset("exp expm1 ln ln1p log10 sqrt sin cos tan tanh".split())  # noqa: SIM905
+FLOAT_FUNCTIONS = frozenset("exp expm1 ln ln1p log10 sqrt sin cos tan tanh".split())  # noqa: SIM905
 
 
 def write_expression(form: DerivedField, values: Mapping[str, LocalValue], builder: FunctionBuilder) -> LocalValue:
@@ -45,7 +45,7 @@ def _write_apply(form: Apply, values: Mapping[str, LocalValue], builder: Functio
     if form.missing is not None or form.default is not None or form.invalid != "returnInvalid":
         raise NotCompiled
     arguments = [_write(argument, values, builder) for argument in form.arguments]
-    if form.function in _FUNCTIONS and len(arguments) == 1:
+    if form.function in FLOAT_FUNCTIONS and len(arguments) == 1:
         return call(builder.bind(FUNCTIONS[form.function][0], "function"), arguments[0][0]), True
     if form.function not in _OPERATORS or len(arguments) != 2 or not (arguments[0][1] or arguments[1][1]):
         raise NotCompiled

@@ -39,9 +39,10 @@ def negate(test: ast.expr) -> ast.expr:
     return ast.UnaryOp(ast.Not(), test)
 
 
-def find_kind(data: DataField) -> str:
-    """Return the kind of a field's variable."""
-    if data.type.data not in ("double", "float", "integer", "string"):
+def find_kind(data: DataField, field: MiningField) -> str:
+    """Return the kind of a field's variable. Raise NotCompiled for ordered categories and for other types."""
+    is_ordinal = (field.operation or data.type.operation) == "ordinal" and data.type.order
+    if is_ordinal or data.type.data not in ("double", "float", "integer", "string"):
         raise NotCompiled
     return data.type.data
 

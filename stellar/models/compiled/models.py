@@ -11,22 +11,33 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from stellar.models.compiled.ensembles import (
+    MOST_NODES,
+    check_segment,
+    count_nodes,
+    find_categories,
+    find_common_categories,
+    find_segment_target,
+    list_trees,
+    list_weights,
+    read_score,
+    read_shares,
+)
 from stellar.models.compiled.expressions import write_expression
 from stellar.models.compiled.fields import LocalValue, NotCompiled, compare, find_kind, read_field
 from stellar.models.compiled.trees import write_tree
+from stellar.models.evaluation.model import is_input
 from stellar.models.evaluation.regression import INVERSES, find_normalization, logistic
 from stellar.models.evaluation.targets import TargetField, find_targets
 from stellar.models.forms.bodies import EnsembleForm, Equation, RegressionForm, Term, TreeForm, TreeNode
-from stellar.models.forms.fields import DataField, DerivedField, FieldType
+from stellar.models.forms.fields import DataField, DerivedField, FieldType, MiningField
 from stellar.models.forms.model import ModelDocument, ModelForm
-from stellar.models.forms.predicates import Always
 from stellar.models.values import identity, round_single
 from stellar.util.function_builder import FunctionBuilder, call, constant, load
 
 Record = Mapping[str, Any]
 Score = Callable[[Record], dict[str, Any]]
 MOST_TERMS = 500  # of a sum, which is a nested expression
-MOST_NODES = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +63,12 @@ Written = WrittenNumber | WrittenShares
 class _Variables(Mapping[str, LocalValue]):
     """The variables of fields, which are declared on first use.
 
+    data: fields of the record, with their use by the model
     used: fields of the record that the code uses
     """
 
     builder: FunctionBuilder
-    data: Mapping[str, DataField]
+    data: Mapping[str, tuple[DataField, MiningField]]
     derived: dict[str, DerivedField]
     used: dict[str, LocalValue] = field(default_factory=dict)
     known: dict[str, LocalValue] = field(default_factory=dict)
@@ -68,7 +80,7 @@ class _Variables(Mapping[str, LocalValue]):
             form = self.derived.pop(name)
             self.known[name] = write_expression(form, self, self.builder)
         else:
-            local = LocalValue(self.builder.new_name("v"), find_kind(self.data[name]))
+            local = LocalValue(self.builder.new_name("v"), find_kind(*self.data[name]))
             self.known[name] = self.used[name] = local
         return self.known[name]
 
@@ -88,8 +100,8 @@ class _ModelWriter:
     def __init__(self, document: ModelDocument, complete: Score) -> None:
         self.builder = FunctionBuilder("record")
         self.fields = {form.name: form for form in document.fields}
-        inputs = {form.name for form in document.model.fields if form.usage not in ("target", "predicted")}
-        data = {name: form for name, form in self.fields.items() if name in inputs}
+        inputs = {form.name: form for form in document.model.fields if is_input(form) and form.name in self.fields}
+        data = {name: (self.fields[name], form) for name, form in inputs.items()}
         self.variables = _Variables(self.builder, data, {form.name: form for form in document.derived})
         self.fall_back = ast.Return(call(self.builder.bind(complete, "complete"), load("record")))
         self.document = document
@@ -101,9 +113,8 @@ class _ModelWriter:
             name, written, outputs = self.write_model(model, None)
             self.builder.return_value(_write_result(name, written, outputs, self.builder))
         self.builder.assign("get", ast.Attribute(load("record"), "get", ast.Load()))
-        mining = {form.name: form for form in model.fields}
         for used, local in self.variables.used.items():
-            read_field(self.builder, self.fields[used], mining[used], local, self.fall_back)
+            read_field(self.builder, *self.variables.data[used], local, self.fall_back)
         for statement in body:
             self.builder.add(statement)
         return self.builder.link("score_record")
@@ -117,7 +128,9 @@ class _ModelWriter:
         if model.is_single or len(targets := find_targets(model, self.fields, outer)) != 1:
             raise NotCompiled
         (target,) = targets
-        self.variables.derived.update({form.name: form for form in model.derived})
+        for form in model.derived:
+            self._check_new(form.name)
+            self.variables.derived[form.name] = form
         outputs: dict[str, tuple[LocalValue, bool]] = {}
         name = target.name
         if isinstance(model.body, EnsembleForm) and model.body.method == "modelChain":
@@ -128,6 +141,11 @@ class _ModelWriter:
             written = self._finish(written, model, target)
         outputs.update(self._write_outputs(model, written, target))
         return name, written, outputs
+
+    def _check_new(self, name: str) -> None:
+        """Raise NotCompiled for a field that hides another one."""
+        if name in self.variables:
+            raise NotCompiled
 
     def _write_body(self, model: ModelForm, target: TargetField) -> Written:
         match model.body:
@@ -169,6 +187,7 @@ class _ModelWriter:
                     raise NotCompiled
             else:
                 raise NotCompiled
+            self._check_new(form.name)
             self.variables.known[form.name] = local
             outputs[form.name] = (local, form.is_final)
         return outputs
@@ -239,7 +258,7 @@ class _ModelWriter:
     def _write_single_tree(self, form: TreeForm, model: ModelForm, target: TargetField) -> Written:
         if model.function != "classification":
             name = self.builder.new_name("y")
-            self._add_tree(form, lambda node: [_assign(name, constant(_read_score(node)))])
+            self._add_tree(form, lambda node: [_assign(name, constant(read_score(node)))])
             return WrittenNumber(name)
         categories = find_categories(form, target)
         names = tuple(self.builder.new_name("p") for _ in categories)
@@ -264,45 +283,36 @@ class _ModelWriter:
 
     def _write_chain(self, form: EnsembleForm) -> tuple[str | None, Written, dict[str, tuple[LocalValue, bool]]]:
         for segment in form.segments:
-            if not (isinstance(segment.predicate, Always) and segment.predicate.value):
-                raise NotCompiled
-            result = self.write_model(segment.model, None)
-        return result
+            check_segment(segment)
+            name, written, outputs = self.write_model(segment.model, None)
+        # Results of the last segment are those of the chain, whether they are final or not
+        return name, written, {output: (local, True) for output, (local, _) in outputs.items()}
 
     def _write_ensemble(self, form: EnsembleForm, model: ModelForm, target: TargetField) -> Written:
-        for segment in form.segments:
-            inner = segment.model
-            if not (isinstance(segment.predicate, Always) and segment.predicate.value) or inner.is_single:
-                raise NotCompiled
-            if not isinstance(inner.body, TreeForm) or inner.outputs or inner.targets or inner.derived:
-                raise NotCompiled
-        weights = [segment.weight if form.method.startswith("weighted") else 1.0 for segment in form.segments]
+        bodies = list_trees(form, model, self.fields)
+        weights, divisor = list_weights(form)
         if model.function == "classification":
-            return self._write_average_shares(form, weights, target)
+            return self._write_average_shares(form, bodies, target)
         if form.method not in ("sum", "average", "weightedSum", "weightedAverage"):
             raise NotCompiled
         total = self.builder.assign_new("total", constant(0.0))
-        for segment, weight in zip(form.segments, weights, strict=True):
-            self._add_tree(segment.model.body, _write_addition(total, weight))  # type: ignore[arg-type]
+        for body, weight in zip(bodies, weights, strict=True):
+            self._add_tree(body, _write_addition(total, weight))
         if form.method in ("sum", "weightedSum"):
             return WrittenNumber(total)
-        divisor = sum(weights) if form.method == "weightedAverage" else len(weights)
         quotient = ast.BinOp(load(total), ast.Div(), constant(divisor))
         return WrittenNumber(self.builder.assign_new("y", quotient))
 
-    def _write_average_shares(self, form: EnsembleForm, weights: list[float], target: TargetField) -> Written:
+    def _write_average_shares(self, form: EnsembleForm, bodies: list[TreeForm], target: TargetField) -> Written:
         if form.method not in ("average", "weightedAverage"):
             raise NotCompiled
-        inner = find_targets(form.segments[0].model, self.fields, target.category_type)[0]
-        bodies = [segment.model.body for segment in form.segments]
-        categories = find_categories(bodies[0], inner)  # type: ignore[arg-type]
+        categories = find_common_categories(bodies, find_segment_target(form, self.fields, target))
+        weights, divisor = list_weights(form)
         names = tuple(self.builder.assign_new("total", constant(0.0)) for _ in categories)
         for body, weight in zip(bodies, weights, strict=True):
-            if find_categories(body, inner) != categories:  # type: ignore[arg-type]
-                raise NotCompiled
-            self._add_tree(body, _write_additions(names, weight))  # type: ignore[arg-type]
-        divisor = constant(sum(weights) if form.method == "weightedAverage" else float(len(weights)))
-        shares = tuple(self.builder.assign_new("p", ast.BinOp(load(name), ast.Div(), divisor)) for name in names)
+            self._add_tree(body, _write_additions(names, weight))
+        quotients = [ast.BinOp(load(name), ast.Div(), constant(divisor)) for name in names]
+        shares = tuple(self.builder.assign_new("p", quotient) for quotient in quotients)
         return WrittenShares(categories, shares, self._write_winner(categories, shares))
 
 
@@ -314,14 +324,8 @@ def _add(name: str, value: float) -> ast.stmt:
     return ast.AugAssign(ast.Name(name, ast.Store()), ast.Add(), constant(value))
 
 
-def _read_score(node: TreeNode) -> float:
-    if node.score is None:
-        raise NotCompiled
-    return float(node.score)
-
-
 def _write_addition(total: str, weight: float) -> Callable[[TreeNode], list[ast.stmt]]:
-    return lambda node: [_add(total, _read_score(node) * weight)]
+    return lambda node: [_add(total, read_score(node) * weight)]
 
 
 def _write_additions(names: tuple[str, ...], weight: float) -> Callable[[TreeNode], list[ast.stmt]]:
@@ -332,25 +336,6 @@ def _write_additions(names: tuple[str, ...], weight: float) -> Callable[[TreeNod
         ]
 
     return write
-
-
-def read_shares(node: TreeNode) -> list[float]:
-    """Return the shares of a node's categories."""
-    if not node.shares:
-        raise NotCompiled
-    if all(share.probability is not None for share in node.shares):
-        return [share.probability or 0.0 for share in node.shares]
-    total = sum(share.count for share in node.shares)
-    return [share.count / total if total else 0.0 for share in node.shares]
-
-
-def find_categories(form: TreeForm, target: TargetField) -> tuple[Any, ...]:
-    """Return the categories of a tree's leaves. Raise NotCompiled unless all have the same in the same order."""
-    values = {tuple(share.value for share in node.shares) for node in form.nodes if node.shares}
-    if len(values) != 1:
-        raise NotCompiled
-    (categories,) = values
-    return tuple(target.parse(category, form.origin) for category in categories)
 
 
 def _write_result(
@@ -372,15 +357,6 @@ def compile_score(document: ModelDocument, complete: Score) -> Score:
     complete: scores all other records
     Raise NotCompiled for a document without such a function.
     """
-    if _count_nodes(document.model) > MOST_NODES:
+    if count_nodes(document.model) > MOST_NODES:
         raise NotCompiled
     return _ModelWriter(document, complete).write()
-
-
-def _count_nodes(model: ModelForm) -> int:
-    match model.body:
-        case TreeForm():
-            return len(model.body.nodes)
-        case EnsembleForm():
-            return sum(_count_nodes(segment.model) for segment in model.body.segments)
-    return 0

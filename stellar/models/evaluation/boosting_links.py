@@ -16,7 +16,7 @@ Convert = Callable[[Sums], Predictions]
 
 def compile_link(link: Link, target: str | None, is_single: bool) -> Convert:
     """Return a function of the sums that returns the predictions."""
-    function = (_SINGLE if is_single else _DOUBLE)[link.name](link)
+    function = LINKS[is_single][link.name](link)
     return _RESULTS[link.result](function, target)
 
 
@@ -139,3 +139,6 @@ _DOUBLE: dict[str, Callable[[Link], Callable[[Sums], Sums]]] = {
     "softmax": lambda _: _softmax,
     "softplus": lambda _: lambda sums: [_softplus(value) for value in sums],
 }
+
+# By True for binary32 numbers
+LINKS = {True: _SINGLE, False: _DOUBLE}

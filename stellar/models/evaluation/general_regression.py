@@ -215,7 +215,8 @@ LINKS: dict[str, Inverse] = {
 # -- Classification ---------------------------------------------------------------------------------------------------
 
 
-def _find_categories(form: GeneralRegressionForm, target: TargetField) -> list[str]:
+def find_names(form: GeneralRegressionForm, target: TargetField) -> list[str]:
+    """Return the categories of the target, as strings, in their order."""
     named = list(dict.fromkeys(cell.category for cell in form.coefficients if cell.category is not None))
     if target.order:
         return list(target.order)
@@ -225,11 +226,12 @@ def _find_categories(form: GeneralRegressionForm, target: TargetField) -> list[s
 def _compile_classification(
     form: GeneralRegressionForm, target: TargetField, scope: FieldScope, to_width: Rounding
 ) -> BodyEvaluation:
-    names = _find_categories(form, target)
+    names = find_names(form, target)
     if len(names) < 2:
         raise InvalidModel("expected two categories of the target or more", form.origin)
     categories = [target.parse(name, form.origin) for name in names]
-    sums, combine = _compile_category_sums(form, names, scope, to_width)
+    reference, combine = find_combination(form, names, to_width)
+    sums = [None if name == reference else _compile_sum(form, name, scope, to_width) for name in names]
 
     def evaluate(frame: Frame) -> Predictions:
         values = []
@@ -244,18 +246,16 @@ def _compile_classification(
     return evaluate
 
 
-def _compile_category_sums(
-    form: GeneralRegressionForm, names: list[str], scope: FieldScope, to_width: Rounding
-) -> tuple[list[Sum | None], Callable[[list[float]], list[float]]]:
-    """Return the linear predictors by category, None for a reference, and the function to shares."""
+def find_combination(
+    form: GeneralRegressionForm, names: list[str], to_width: Rounding
+) -> tuple[str, Callable[[list[float]], list[float]]]:
+    """Return the category whose linear predictor is 0, and the function from linear predictors to shares."""
     if form.kind == "ordinalMultinomial":
-        invert = INVERSES[form.cumulative_link or "logit"]
-        sums: list[Sum | None] = [_compile_sum(form, name, scope, to_width) for name in names[:-1]]
-        return [*sums, None], lambda values: accumulate_shares([invert(value, to_width) for value in values], to_width)
+        cumulate = INVERSES[form.cumulative_link or "logit"]
+        return names[-1], lambda values: accumulate_shares([cumulate(value, to_width) for value in values], to_width)
     reference = form.reference or names[-1]
-    sums = [None if name == reference else _compile_sum(form, name, scope, to_width) for name in names]
     if form.kind == "multinomialLogistic":
-        return sums, lambda values: softmax(values, to_width)
+        return reference, lambda values: softmax(values, to_width)
     if len(names) != 2 or form.kind not in ("generalizedLinear", "regression", "generalLinear"):
         raise InvalidModel(f"modelType {quote(form.kind)} with {len(names)} categories is not supported", form.origin)
     invert = find_inverse_link(form) if form.kind == "generalizedLinear" else INVERSES["none"]
@@ -266,7 +266,7 @@ def _compile_category_sums(
         other = to_width(1.0 - share)
         return [share, other] if first else [other, share]
 
-    return sums, combine
+    return reference, combine
 
 
 # -- Cox regression ---------------------------------------------------------------------------------------------------
