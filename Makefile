@@ -1,6 +1,7 @@
 # Each target installs what it needs into a virtual environment of the project (.venv); PYTHON names the interpreter.
 PYTHON ?= python3
-# Arguments of the fuzzer; `--kind pipelines --inputs 50000` compares both forms of pipelines for 10,000,000 messages
+# Arguments of the fuzzer; `--kind pipelines --inputs 50000` compares both forms of pipelines for 10,000,000 messages,
+# `--kind pmml --inputs 1000000` and `--kind boosters --inputs 1000000` score records by mutated model files
 FUZZ ?=
 # Arguments of the benchmarks; `--json benchmarks/data/results.json` measures for the documentation, then `make docs`
 BENCH ?=

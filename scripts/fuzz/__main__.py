@@ -25,7 +25,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from random import SystemRandom
 
-from scripts.fuzz import pipelines
+from scripts.fuzz import models, pipelines
 from scripts.fuzz.inputs import list_functions, load_corpus
 from scripts.fuzz.worker import Fault, find_source, run_input
 
@@ -51,7 +51,12 @@ class Kind:
 
 
 EXPRESSIONS = Kind(run_input, lambda seed, number: find_source(seed, number).text)
-KINDS = {"expressions": EXPRESSIONS, "pipelines": Kind(pipelines.compare, pipelines.show)}
+KINDS = {
+    "expressions": EXPRESSIONS,
+    "pipelines": Kind(pipelines.compare, pipelines.show),
+    "pmml": Kind(models.score_document, lambda seed, number: models.show_input(models.make_document(seed, number))),
+    "boosters": Kind(models.score_booster, lambda seed, number: models.show_input(models.make_booster(seed, number))),
+}
 
 
 @dataclass

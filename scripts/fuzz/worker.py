@@ -75,7 +75,7 @@ def find_source(seed: int, number: int) -> Source:
 def run_input(seed: int, number: int) -> tuple[str, Fault | None]:
     """Evaluate an input; return its result and its fault, if any."""
     source = find_source(seed, number)
-    memory, begin = _measure_memory(), time.process_time()
+    memory, begin = measure_memory(), time.process_time()
     expression, outcome = compile_source(source, fast=number % (2 * SHARED) >= SHARED)
     record: dict[str, Any] = {}
     if expression is not None:
@@ -85,7 +85,7 @@ def run_input(seed: int, number: int) -> tuple[str, Fault | None]:
     seconds = time.process_time() - begin
     if outcome.result == "value":
         outcome = _show(outcome.value)
-    growth = _measure_memory() - memory
+    growth = measure_memory() - memory
     problem = outcome.problem
     if problem is None and seconds > SECONDS + (_TIMED_OUT in outcome.details):
         problem = f"took {seconds:.1f} s of processor time"
@@ -105,7 +105,7 @@ def compile_source(source: Source, *, fast: bool) -> tuple[Expression | None, Ou
     except StellarError as error:
         return None, _check_error("rejected", error, source.text)
     except BaseException as error:  # noqa: BLE001 - any other exception is what the fuzzer looks for
-        return None, _describe_leak("rejected", error)
+        return None, describe_leak("rejected", error)
 
 
 def evaluate(expression: Expression, record: dict[str, Any]) -> Outcome:
@@ -115,13 +115,13 @@ def evaluate(expression: Expression, record: dict[str, Any]) -> Outcome:
     except EvaluationError as error:
         return _check_error("error", error, expression.source)
     except BaseException as error:  # noqa: BLE001
-        return _describe_leak("error", error)
+        return describe_leak("error", error)
 
 
 def _check_error(result: str, error: StellarError, source: str) -> Outcome:
     cause = error.__cause__
     if cause is not None and (not isinstance(cause, _EXPLAINED) or isinstance(cause, _LEAKS)):
-        return _describe_leak(result, cause)
+        return describe_leak(result, cause)
     text = str(error)
     if not text.startswith(error.message) or len(text) > 8000:
         return Outcome(result, f"an error of {len(text)} characters", text[:2000])
@@ -140,16 +140,17 @@ def _show(value: Any) -> Outcome:
             except ValueError as error:
                 str(error)
     except BaseException as error:  # noqa: BLE001
-        return _describe_leak("value", error)
+        return describe_leak("value", error)
     return Outcome("value")
 
 
-def _describe_leak(result: str, error: BaseException) -> Outcome:
+def describe_leak(result: str, error: BaseException) -> Outcome:
+    """Return the outcome of an exception that is not one of ours."""
     message = abbreviate_value(str(error), 200)
     return Outcome(result, f"{type(error).__name__}: {message}", "".join(traceback.format_exception(error))[-6000:])
 
 
-def _measure_memory() -> int:
+def measure_memory() -> int:
     """Return the largest size of this process so far, in mebibytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
 

@@ -6,17 +6,13 @@ import json
 import math
 import random
 import struct
-import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-sys.path.append(str(Path(__file__).parent))  # the module beside this one is imported by its name
-
-from mutations import mutate_record
-
+from scripts.fuzz.mutations import mutate_record
 from stellar.models.compiled.thresholds import find_lower_bound, find_upper_bound
 from stellar.models.errors import InvalidModel, NotScored
 from stellar.models.loading import load_model

@@ -4,21 +4,37 @@ from __future__ import annotations
 
 import json
 import random
-import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-sys.path.append(str(Path(__file__).parent))  # the module beside this one is imported by its name
-
-from mutations import find_outcome, mutate, mutate_record
+from scripts.fuzz.mutations import mutate, mutate_record
+from stellar.models.errors import InvalidModel, NotScored
+from stellar.models.loading import read_pmml
 
 CORPUS = Path(__file__).parents[1] / "conformance" / "data" / "pmml"
 # Small documents have as many kinds of elements as large ones, and are read faster
 DOCUMENTS = [(path.name, path.read_bytes()) for path in sorted((CORPUS / "models").iterdir())]
 SMALL = [(name, document) for name, document in DOCUMENTS if len(document) < 12_000]
+
+
+def find_outcome(document: bytes, records: list[dict[str, Any]]) -> str:
+    """Return invalid, scored or refused. Other exceptions than ours are raised."""
+    try:
+        model = read_pmml(document)
+    except InvalidModel:
+        return "invalid"
+    outcomes = set()
+    for record in records:
+        try:
+            model.score(record)
+        except NotScored:
+            outcomes.add("refused")
+        else:
+            outcomes.add("scored")
+    return "scored" if "scored" in outcomes else "refused"
 
 
 @pytest.fixture(scope="module")

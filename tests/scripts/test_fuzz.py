@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 
 from scripts.fuzz import __main__ as fuzz
-from scripts.fuzz import pipelines, worker
+from scripts.fuzz import models, pipelines, worker
 from scripts.fuzz.inputs import Source, generate_record, generate_source, list_functions, load_corpus
 from scripts.fuzz.worker import Fault, compile_source, run_input
 from stellar.language.library import Library, stellar
 from stellar.language.ordered_set import OrderedSet
+from stellar.models.scoring import ScoringModel
 from stellar.util.abbreviate import abbreviate_value
 
 SEED, INPUTS = 7, 3_000
@@ -168,3 +169,35 @@ def test_an_input_is_repeated_by_its_number(capsys):
 def test_faults_are_written_where_the_run_says(tmp_path: Path):
     fault = Fault(1, 2, "call", "x", "F()", "")
     assert fault.write(tmp_path / "a").relative_to(tmp_path).as_posix() == "a/1-2.json"
+
+
+@pytest.mark.parametrize("kind", ["pmml", "boosters"])
+def test_a_short_run_of_model_files_finds_no_fault(kind, tmp_path, capsys):
+    arguments = ["--kind", kind, "--inputs", "400", "--seed", "1", "--workers", "1", "--out", str(tmp_path)]
+    status = fuzz.main(arguments)
+    printed = capsys.readouterr().out
+    assert (status, list(tmp_path.iterdir())) == (0, []), printed
+    assert set(re.findall(r"[\d,]+ (invalid|refused|scored)", printed)) == {"invalid", "refused", "scored"}
+
+
+def find_scored(kind: str) -> int:
+    """Return the number of an input that is scored in all ways."""
+    run = fuzz.KINDS[kind].run
+    return next(number for number in range(0, 8000, models.COMPARED) if run(SEED, number)[0] == "scored")
+
+
+@pytest.mark.parametrize("kind", ["pmml", "boosters"])
+def test_a_leak_and_a_difference_of_a_model_are_faults(kind, monkeypatch):
+    number, run = find_scored(kind), fuzz.KINDS[kind].run
+    with monkeypatch.context() as patch:
+        patch.setattr(ScoringModel, "score", lambda self, record: {"y": 1})
+        result, fault = run(SEED, number)
+        assert fault is not None
+        assert (result, fault.problem) == ("scored", "the compiled function gives [{'y': 1}, {'y': 1}]")
+        assert fault.source == fuzz.KINDS[kind].show(SEED, number)
+    with monkeypatch.context() as patch:
+        patch.setattr(ScoringModel, "score_completely", lambda self, record: record["absent"])
+        assert run(SEED, number)[1].problem.startswith("KeyError: ")
+    with monkeypatch.context() as patch:
+        patch.setattr(models, "SECONDS", 0.0)
+        assert re.fullmatch(r"took 0\.\d s of processor time", run(SEED, number)[1].problem)

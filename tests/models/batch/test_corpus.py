@@ -11,12 +11,11 @@ from typing import Any
 
 import pytest
 
-sys.path.append(str(Path(__file__).parent))  # the modules beside this one are imported by their names
-sys.path.append(str(Path(__file__).parents[1]))
+sys.path.append(str(Path(__file__).parent))  # the module beside this one is imported by its name
 
 from batches import check_batch, is_compiled, make_columns
-from mutations import mutate_record
 
+from scripts.fuzz.mutations import mutate_record
 from stellar.models.batch.scores import LEAST_ROWS
 from stellar.models.errors import InvalidModel
 from stellar.models.loading import load_model
