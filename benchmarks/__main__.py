@@ -27,6 +27,7 @@ from benchmarks.registry import registry
 from benchmarks.report import GroupResult, findings
 from benchmarks.results import describe_run, write_results
 from benchmarks.rule_sets import rule_sets
+from benchmarks.scoring import scoring
 from benchmarks.startup import startup
 from benchmarks.topics import topics
 from benchmarks.workers import workers
@@ -46,6 +47,7 @@ GROUPS: dict[str, tuple[Callable[[Peers, float], GroupResult], float, float]] = 
     "topics": (lambda peers, rounds: topics(peers, int(rounds)), 3, 1),
     "columns": (columns, 2, 0.5),
     "models": (models, 2, 1),
+    "scoring": (scoring, 0.6, 0.1),
     "registry": (lambda peers, changes: registry(peers, int(changes)), 200, 50),
     "width": (width, 0.6, 0.08),
     "compile": (compilation, 1.0, 0.15),

@@ -70,6 +70,7 @@ TITLES = {
     "topics": "Topics of Kafka",
     "columns": "Columns",
     "models": "Models",
+    "scoring": "Scores of models",
     "registry": "Changes of the registry",
     "width": "Width of the record",
     "compile": "Compilation",

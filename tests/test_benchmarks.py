@@ -27,11 +27,14 @@ from benchmarks import (
     report,
     results,
     rule_sets,
+    scoring,
     startup,
 )
 from benchmarks.measure import ROOT, geometric_mean, interleave, process
+from benchmarks.model_documents import write_document
 from benchmarks.rules import SHAPES, make_mixed_rules, make_short_rules
 from benchmarks.tasks import RECORDS_WITH_NULLS, TASKS, Task, records, same
+from stellar.models.loading import read_pmml
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
@@ -210,6 +213,22 @@ def test_a_figure_is_compared_with_its_limits(figure: float, verdict: str) -> No
 )
 def test_results_are_compared_by_value(result: object, expected: object, equal: bool) -> None:
     assert same(result, expected) is equal
+
+
+def test_documents_of_trained_models_have_the_probabilities_of_scikit_learn() -> None:
+    ensemble, np = pytest.importorskip("sklearn.ensemble"), pytest.importorskip("numpy")
+    linear, tree = pytest.importorskip("sklearn.linear_model"), pytest.importorskip("sklearn.tree")
+    rows = np.random.default_rng(0).normal(size=(200, 10))
+    for estimator in (
+        linear.LogisticRegression(),
+        tree.DecisionTreeClassifier(max_depth=3),
+        ensemble.RandomForestClassifier(5, max_depth=3),
+        ensemble.GradientBoostingClassifier(n_estimators=5),
+    ):
+        estimator.fit(rows, rows[:, 0] + rows[:, 1] > 0)
+        model = read_pmml(write_document(estimator, scoring.FEATURES).encode())
+        found = [model.score(dict(zip(scoring.FEATURES, row, strict=True)))["probability(1)"] for row in rows.tolist()]
+        assert found == pytest.approx(estimator.predict_proba(rows)[:, 1].tolist(), rel=1e-12)
 
 
 def test_the_geometric_mean_of_a_ratio_and_its_inverse_is_one() -> None:

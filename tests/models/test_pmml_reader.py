@@ -11,6 +11,10 @@ from stellar.models.pmml.xml import XmlLimits, read_xml
 FIELDS = """<DataField name="a" optype="continuous" dataType="double"/>
 <DataField name="y" optype="continuous" dataType="double"/>"""
 SCHEMA = '<MiningSchema><MiningField name="a"/><MiningField name="y" usageType="target"/></MiningSchema>'
+CLUSTERING = f"""<PMML version="4.4"><DataDictionary>{FIELDS}</DataDictionary>
+<ClusteringModel functionName="clustering" modelClass="centerBased" numberOfClusters="0"><MiningSchema>
+<MiningField name="a"/></MiningSchema><ComparisonMeasure kind="distance"><euclidean/></ComparisonMeasure>
+<ClusteringField field="a"/></ClusteringModel></PMML>"""
 TABLE = '<RegressionTable intercept="1"><NumericPredictor name="a" coefficient="2"/></RegressionTable>'
 
 
@@ -63,6 +67,7 @@ def test_versions_three_and_four_are_read(version):
             document(table='<RegressionTable intercept="x"/>'),
             "line 9: <RegressionTable>: invalid 'intercept': expected a number, got 'x'",
         ),
+        (CLUSTERING, "line 3: <ClusteringModel>: missing <Cluster>; add one"),
         (document(table=""), "line 6: <RegressionModel>: missing <RegressionTable>; add it"),
         (document(UNKNOWN_FUNCTION), "line 9: <Apply>: unknown function 'lnn'; did you mean ln?"),
     ],

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from stellar.models.batch.columns import Array, Flags, Floats, read_codes, read_numbers
 from stellar.models.batch.fields import SURPRISE, InputFields, Read, find_inside
+from stellar.models.batch.links import find_link
 from stellar.models.batch.predictions import BatchNumber, BatchShares, assign_shares
-from stellar.models.batch.program import Compute, Values, map_rows
+from stellar.models.batch.program import Compute, Values
 from stellar.models.batch.scope import BatchScope
 from stellar.models.batch.trees import ColumnTest, TableBranch, TreeColumns, TreeSearch, TreeTable, build_table
-from stellar.models.evaluation.boosting_links import LINKS
 from stellar.models.evaluation.boosting_trees import LARGEST_CATEGORY, weigh_leaf
 from stellar.models.forms.boosting import BoostedTree, BoosterForm, Feature, Split
 from stellar.models.forms.fields import DataField
@@ -29,12 +29,11 @@ def compile_booster(
 ) -> dict[str | None, BatchNumber | BatchShares]:
     """Add the steps of boosted trees. Return the predictions by target."""
     sums = scope.program.assign_all(len(form.bases), _compile_sums(form, scope))
-    function = LINKS[form.is_single][form.link.name](form.link)
-    count = len(function([0.5] * len(form.bases)))
+    convert_sums, count = find_link(form.link, len(form.bases), is_single=form.is_single)
 
-    def convert(values: Values) -> list[Floats]:
+    def convert(values: Values) -> Sequence[Floats]:
         totals = [values[name].astype(np.float64) for name in sums]
-        return map_rows(function, [total / form.divisor for total in totals] if form.divisor > 1 else totals, count)
+        return convert_sums([total / form.divisor for total in totals] if form.divisor > 1 else totals)
 
     arrays = scope.program.assign_all(count, convert)
     if form.link.result == "probabilities":

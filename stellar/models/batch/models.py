@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from stellar.models.batch.boosters import compile_booster, declare_features
-from stellar.models.batch.columns import Array, Columns, Flags
+from stellar.models.batch.columns import Array, Columns, Flags, Floats
 from stellar.models.batch.ensembles import compile_ensemble, compile_tree
 from stellar.models.batch.expressions import compile_field
 from stellar.models.batch.fields import InputFields
@@ -22,7 +22,7 @@ from stellar.models.evaluation.model import is_input
 from stellar.models.evaluation.targets import TargetField, find_targets
 from stellar.models.forms.bodies import EnsembleForm, GeneralRegressionForm, RegressionForm, TreeForm
 from stellar.models.forms.boosting import BoosterForm
-from stellar.models.forms.fields import DerivedField, FieldType, OutputField
+from stellar.models.forms.fields import DerivedField, FieldType, OutputField, TargetForm
 from stellar.models.forms.model import ModelDocument, ModelForm
 
 Predictions = dict[str | None, BatchPrediction]
@@ -124,9 +124,11 @@ class BatchModel:
             return prediction
         if target.type is not None and target.type.data != "double":
             raise NotCompiled
-        if not model.targets:
+        array, finish, form = prediction.array, target.finish_number, target.form
+        if form is None:
             return prediction
-        array, finish = prediction.array, target.finish_number
+        if form.rounding is None:
+            return BatchNumber(self._program.assign(lambda values: change_numbers(form, values[array])))
         return BatchNumber(self._program.assign(lambda values: make_array([*map(finish, values[array].tolist())])))
 
     def _compile_outputs(self, model: ModelForm, predictions: Predictions, target: TargetField) -> dict[str, str]:
@@ -153,6 +155,15 @@ class BatchModel:
         if form.feature == "probability" and isinstance(prediction, BatchShares) and form.value is not None:
             return BatchField(_find_share(prediction, target.parse(form.value, form.origin)), "double")
         raise NotCompiled
+
+
+def change_numbers(form: TargetForm, values: Floats) -> Floats:
+    """Return numbers, limited and scaled."""
+    if form.low is not None:
+        values = np.where(values < form.low, form.low, values)
+    if form.high is not None:
+        values = np.where(values > form.high, form.high, values)
+    return values * form.factor + form.constant
 
 
 def _find_share(prediction: BatchShares, category: Any) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 from stellar.models.batch.columns import Floats
 from stellar.models.batch.expressions import find_field, find_number
+from stellar.models.batch.links import invert_link
 from stellar.models.batch.predictions import BatchNumber, BatchPrediction, BatchShares, assign_shares
 from stellar.models.batch.program import Compute, Values, map_each, map_rows
 from stellar.models.batch.scope import BatchScope
@@ -16,7 +17,7 @@ from stellar.models.compiled.fields import NotCompiled
 from stellar.models.evaluation.arithmetic import raise_power
 from stellar.models.evaluation.general_regression import find_combination, find_inverse_link, find_names
 from stellar.models.evaluation.inputs import parse_constant
-from stellar.models.evaluation.regression import INVERSES, find_normalization
+from stellar.models.evaluation.regression import find_normalization
 from stellar.models.evaluation.targets import TargetField
 from stellar.models.forms.bodies import Cell, Equation, GeneralRegressionForm, RegressionForm, Term
 from stellar.models.forms.model import ModelForm
@@ -31,17 +32,13 @@ def compile_regression(
     """Add the steps of a RegressionModel."""
     sums = [_compile_sum(equation, scope) for equation in form.equations]
     if model.function != "classification":
-        return _assign_number(INVERSES[form.normalization], form.normalization == "none", sums[0], scope)
+        return BatchNumber(scope.program.assign(lambda values: invert_link(form.normalization, sums[0](values))))
     categories = tuple(target.parse(equation.category or "", equation.origin) for equation in form.equations)
+    if len(sums) == 2 and form.normalization == "logit" and not target.is_ordinal:
+        share = scope.program.assign(lambda values: invert_link("logit", sums[0](values)))
+        other = scope.program.assign(lambda values: 1.0 - values[share])
+        return assign_shares(categories, (share, other), scope.program)
     return _assign_shares(categories, sums, find_normalization(form, target, identity), scope)
-
-
-def _assign_number(
-    invert: Callable[[float, Callable[[float], float]], float], is_identity: bool, total: Total, scope: BatchScope
-) -> BatchNumber:
-    if is_identity:
-        return BatchNumber(scope.program.assign(total))
-    return BatchNumber(scope.program.assign(lambda values: map_each(lambda v: invert(v, identity), total(values))))
 
 
 def _assign_shares(
@@ -119,8 +116,10 @@ def compile_general_regression(
     total = _compile_predictor(form, None, scope)
     if form.trials is not None or form.trials_variable is not None:
         raise NotCompiled
-    is_linear = form.kind in ("regression", "generalLinear")
-    return _assign_number(INVERSES["none"] if is_linear else find_inverse_link(form), is_linear, total, scope)
+    if form.kind in ("regression", "generalLinear"):
+        return BatchNumber(scope.program.assign(total))
+    invert = find_inverse_link(form)
+    return BatchNumber(scope.program.assign(lambda values: map_each(lambda v: invert(v, identity), total(values))))
 
 
 def _compile_general_classification(

@@ -44,7 +44,8 @@ def read_shares(node: TreeNode) -> list[float]:
     if all(share.probability is not None for share in node.shares):
         return [share.probability or 0.0 for share in node.shares]
     total = sum(share.count for share in node.shares)
-    return [share.count / total if total else 0.0 for share in node.shares]
+    # A count of 0 has the share 0.0 and not -0.0, even if the total is negative
+    return [(share.count / total or 0.0) if total else 0.0 for share in node.shares]
 
 
 def find_categories(form: TreeForm, target: TargetField) -> tuple[Any, ...]:

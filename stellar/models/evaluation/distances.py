@@ -159,6 +159,8 @@ def compile_clustering(form: ClusteringForm, target: TargetField, scope: FieldSc
     weights = form.missing_weights or (1.0,) * len(fields)
     if len(weights) != len(fields):
         raise InvalidModel("expected as many weights as fields of the centres", form.origin)
+    if not form.clusters:
+        raise InvalidModel("missing <Cluster>; add one", form.origin)
     clusters = [(cluster.id or str(index), cluster.center) for index, cluster in enumerate(form.clusters, 1)]
     names = {name: cluster.name for (name, _), cluster in zip(clusters, form.clusters, strict=True) if cluster.name}
     is_similarity = form.measure.name in SIMILARITIES

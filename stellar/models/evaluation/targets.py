@@ -27,6 +27,7 @@ class TargetField:
 
     name: None for a model without one
     type: None if nothing declares it
+    form: the change of predicted values, None if there is none
     is_plain: a prediction is returned as it is
     category_type: of categories, that of the model around it if the model has no target
     order: the categories, in the order of the document
@@ -43,7 +44,7 @@ class TargetField:
         self.name = name
         self.type: FieldType | None = None if data is None else data.type
         self.order = () if data is None else tuple(value.value for value in data.values if value.role == "valid")
-        self._form = form
+        self.form = form
         self._round = round_single if model.is_single else identity
         self._is_single = model.is_single
         self._is_classification = model.function == "classification"
@@ -72,7 +73,7 @@ class TargetField:
     def finish_number(self, value: Any) -> Any:
         """Return a predicted number as it is returned."""
         if isinstance(value, float | int) and not isinstance(value, bool):
-            value = self.change(value) if self._form is not None else value
+            value = self.change(value) if self.form is not None else value
             if self._is_single and self.convert is None:
                 value = Single(value)
         return self._convert(value)
@@ -88,7 +89,7 @@ class TargetField:
 
     def change(self, value: float) -> float:
         """Return a number, limited, scaled and rounded."""
-        form, to_width = self._form, self._round
+        form, to_width = self.form, self._round
         assert form is not None  # otherwise nothing is changed
         if form.low is not None:
             value = max(value, form.low)
@@ -108,12 +109,12 @@ class TargetField:
             raise InvalidField(self.name or "target", f"as predicted: {error}") from None
 
     def _default_category(self) -> Prediction:
-        values = () if self._form is None else self._form.values
+        values = () if self.form is None else self.form.values
         priors = {value.value: value.prior for value in values if value.value is not None and value.prior is not None}
         return Prediction(find_winner(priors), probabilities=priors) if priors else Prediction(None)
 
     def _default_number(self) -> float | None:
-        values = () if self._form is None else self._form.values
+        values = () if self.form is None else self.form.values
         return next((value.default for value in values if value.default is not None), None)
 
 

@@ -246,6 +246,17 @@ def test_an_output_of_the_last_segment_is_a_result_of_the_chain():
     assert "p" in model.score({"a": 1.0, "b": 1.0})
 
 
+def test_a_negative_total_of_counts():
+    def node(test: str, counts: tuple[int, int]) -> str:
+        shares = "".join(
+            f'<ScoreDistribution value="{name}" recordCount="{n}"/>' for name, n in zip("uv", counts, strict=True)
+        )
+        return f'<Node score="u">{test}{shares}</Node>'
+
+    nodes = f"<Node><True/>{node(compare('b', 'lessThan', 1), (-1, 0))}{node('<True/>', (1, 2))}</Node>"
+    check_both(read(make_tree(nodes, "classification"), target=CATEGORIES))
+
+
 # -- Columns ----------------------------------------------------------------------------------------------------------
 
 
