@@ -59,7 +59,7 @@ def read_model_file(data: bytes) -> ScoringModel:
 def read_pmml(data: bytes, limits: XmlLimits | None = None) -> ScoringModel:
     """Return the model of a PMML document. Raise InvalidModel, with element and line, if it cannot be scored."""
     with pause_collection():
-        return ScoringModel(read_document(data, limits))
+        return ScoringModel(read_document(data, limits), data)
 
 
 def read_xgboost(data: bytes, limits: JsonLimits | None = None) -> ScoringModel:
@@ -67,12 +67,12 @@ def read_xgboost(data: bytes, limits: JsonLimits | None = None) -> ScoringModel:
 
     Raise InvalidModel, with the path or byte, if it cannot be scored.
     """
-    return ScoringModel(read_xgboost_document(data, limits))
+    return ScoringModel(read_xgboost_document(data, limits), data)
 
 
 def read_lightgbm(data: bytes, limits: TextLimits | None = None) -> ScoringModel:
     """Return the model of a text file of LightGBM. Raise InvalidModel, with the line, if it cannot be scored."""
-    return ScoringModel(read_lightgbm_document(data, limits))
+    return ScoringModel(read_lightgbm_document(data, limits), data)
 
 
 READERS: dict[ModelKind, Callable[[bytes], ScoringModel]] = {

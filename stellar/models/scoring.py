@@ -30,10 +30,12 @@ class ScoringModel:
     """A model that returns results for records.
 
     document: the form of the model
+    content: of the file that it was read from; None without a file
     """
 
-    def __init__(self, document: ModelDocument) -> None:
+    def __init__(self, document: ModelDocument, content: bytes | None = None) -> None:
         self.document = document
+        self.content = content
         self._evaluation = compile_document(document)
         self._count = 0
         self._score: Score = self._count_score

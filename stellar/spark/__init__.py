@@ -12,6 +12,7 @@ profiling     profiles in the processes of executors: messages in, values out
 profiles      profiles as aggregates
 evaluation    in the processes of executors: rows in, values and errors of expressions out
 expressions   typed columns of expressions, and functions for SQL
+transformer   scores of a model as columns of data frames of Spark and pandas
 tasks         the functions that Spark sends to executors
 """
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from stellar.spark.profiles import store_profiles as store_profiles
     from stellar.spark.shipping import ShippedPipeline as ShippedPipeline
     from stellar.spark.shipping import read_pipeline as read_pipeline
+    from stellar.spark.transformer import Transformer as Transformer
+    from stellar.spark.transformer import TransformerBuilder as TransformerBuilder
 
 __getattr__, __dir__, __all__ = export_lazily(
     __name__,
@@ -37,5 +40,6 @@ __getattr__, __dir__, __all__ = export_lazily(
         ".pipelines": ("StreamCounts", "Transformed", "transform"),
         ".profiles": ("compute_profiles", "store_profiles"),
         ".shipping": ("ShippedPipeline", "read_pipeline"),
+        ".transformer": ("Transformer", "TransformerBuilder"),
     },
 )

@@ -37,8 +37,8 @@ from stellar.pipeline.run import Counts, DeliveryLoop
 from stellar.pipeline.services import ServiceConnector, make_model_options
 from stellar.pipeline.worker.document_ids import DocumentIds, IdentifyingGroup, MessageIds
 from stellar.spark.shipping import ShippedPipeline
+from stellar.spark.versions import check_version
 from stellar.util.optional_imports import import_optional
-from stellar.util.version import __version__
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -144,11 +144,7 @@ _OPENED = _OpenedPipelines()
 
 
 def _open(shipped: ShippedPipeline) -> _Opened:
-    if shipped.version != __version__:
-        raise RuntimeError(
-            f"stellar-maas is {__version__} on the executor {hostname()}, and {shipped.version} on the driver; install "
-            "the same version on both"
-        )
+    check_version(shipped.version)
     stack = ExitStack()
     try:
         configs, group = shipped.load()

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gc
 import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+sys.path.append(str(Path(__file__).parent))  # for the modules beside this one
 
 
 @pytest.hookimpl(tryfirst=True)
