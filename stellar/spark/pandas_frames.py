@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,15 +10,14 @@ import pandas as pd
 
 from stellar.models.errors import NotScored
 from stellar.spark.input_columns import find_input_columns
-from stellar.spark.result_columns import STRUCT, VECTOR, ResultColumn
-from stellar.spark.scored_rows import ScoredRows, score_rows
+from stellar.spark.result_columns import ADVICE, STRUCT, VECTOR
+from stellar.spark.scored_rows import Array, ScoredRows, score_rows
 from stellar.util.abbreviate import quote
 
 if TYPE_CHECKING:
     from stellar.spark.transformer import Transformer
 
-# The types of Spark, with those of pandas that have a missing value
-_TYPES = {"string": "object", "integer": "Int32", "float": "float32", "double": "float64", "boolean": "boolean"}
+_PLAIN = "iuf"  # kinds of types whose values are those of fields
 
 
 def transform_pandas(transformer: Transformer, frame: pd.DataFrame) -> pd.DataFrame:
@@ -28,48 +27,66 @@ def transform_pandas(transformer: Transformer, frame: pd.DataFrame) -> pd.DataFr
     not accept.
     """
     indexes = find_input_columns(transformer.model, list(frame.columns))
-    columns = {name: _list_values(frame.iloc[:, index]) for name, index in indexes.items()}
-    scored = score_rows(transformer.model, columns, len(frame), transformer.columns)
+    fields = {name: _read_values(frame.iloc[:, index]) for name, index in indexes.items()}
+    scored = score_rows(transformer.model, fields, len(frame), transformer.columns)
     if transformer.error is None and scored.errors:
-        row, reason = next(iter(scored.errors.items()))
-        raise NotScored(
-            f"row {quote(_make_plain(frame.index[row]))}: {reason}; call withErrorCol to continue without such rows"
-        )
-    pairs = list(zip(transformer.columns, scored.values, strict=True))
-    if transformer.is_exploded:
-        results = {column.name: _make_series(column, values, frame.index) for column, values in pairs}
-    else:
-        results = {STRUCT: _make_structs(transformer.columns, scored, frame.index)}
-    if transformer.error is not None:
-        reasons = [scored.errors.get(row) for row in range(len(frame))]
-        results[transformer.error] = pd.Series(reasons, frame.index, dtype="object")
-    return frame.assign(**results)
+        row, reason = min(scored.errors.items())
+        raise NotScored(f"row {quote(_make_plain(frame.index[row]))}: {reason}; {ADVICE}")
+    return frame.assign(**_make_columns(transformer, scored, frame.index))
 
 
-def _list_values(series: pd.Series[Any]) -> list[Any]:
-    """Return the values of a column as those of Python, with None for missing ones."""
-    values = series.astype(object).where(series.notna(), None).tolist()
-    return list(map(_make_plain, values))
+def _read_values(series: pd.Series[Any]) -> Array:
+    """Return the values of a column as those of fields, masked where they are missing."""
+    is_missing = series.isna().to_numpy()
+    if series.dtype.kind in _PLAIN:
+        return np.ma.array(series.to_numpy(series.dtype.name.lower(), na_value=0), mask=is_missing)
+    values = np.empty(len(series), object)
+    values[:] = [_make_plain(value) for value in series.astype(object).tolist()]
+    return np.ma.array(values, mask=is_missing)
 
 
 def _make_plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _make_series(column: ResultColumn, values: Sequence[Any], index: pd.Index[Any]) -> pd.Series[Any]:
-    return pd.Series(_list_vectors(column, values), index, dtype=_TYPES.get(column.type, "object"))
+def _make_columns(transformer: Transformer, scored: ScoredRows, index: pd.Index[Any]) -> dict[str, pd.Series[Any]]:
+    columns = {}
+    for column, values in zip(transformer.columns, scored.values, strict=True):
+        columns[column.name] = pd.Series(_ARRAYS[column.type](values), index)
+    if not transformer.is_exploded:
+        columns = {STRUCT: _make_structs(columns, scored, index)}
+    if transformer.error is not None:
+        reasons = [scored.errors.get(row) for row in range(len(index))]
+        columns[transformer.error] = pd.Series(reasons, index, dtype="object")
+    return columns
 
 
-def _list_vectors(column: ResultColumn, values: Sequence[Any]) -> Sequence[Any]:
-    """Return shares as arrays; values of other types as they are."""
-    if column.type != VECTOR:
-        return values
-    return [None if shares is None else np.array(shares) for shares in values]
-
-
-def _make_structs(columns: Sequence[ResultColumn], scored: ScoredRows, index: pd.Index[Any]) -> pd.Series[Any]:
+def _make_structs(columns: dict[str, pd.Series[Any]], scored: ScoredRows, index: pd.Index[Any]) -> pd.Series[Any]:
     """Return a column of maps; None for a row that the model does not accept."""
-    names = [column.name for column in columns]
-    values = zip(*map(_list_vectors, columns, scored.values), strict=True)
-    structs = [None if row in scored.errors else dict(zip(names, each, strict=True)) for row, each in enumerate(values)]
+    rows = enumerate(zip(*(column.tolist() for column in columns.values()), strict=True))
+    structs = [None if row in scored.errors else dict(zip(columns, values, strict=True)) for row, values in rows]
     return pd.Series(structs, index, dtype="object")
+
+
+def _make_objects(values: Array) -> Any:
+    data = values.data.copy()
+    data[np.ma.getmaskarray(values)] = None
+    return data
+
+
+def _make_vectors(values: Array) -> Any:
+    vectors = np.empty(len(values), object)
+    is_masked = np.ma.getmaskarray(values)[:, 0]
+    vectors[:] = [None if masked else row for masked, row in zip(is_masked, values.data, strict=True)]
+    return vectors
+
+
+# The types of columns, with those of pandas that have a missing value
+_ARRAYS: dict[str, Callable[[Array], Any]] = {
+    "string": _make_objects,
+    "integer": lambda values: pd.arrays.IntegerArray(values.data, np.ma.getmaskarray(values)),
+    "float": lambda values: values.filled(np.nan),
+    "double": lambda values: values.filled(np.nan),
+    "boolean": lambda values: pd.arrays.BooleanArray(values.data, np.ma.getmaskarray(values)),
+    VECTOR: _make_vectors,
+}

@@ -141,7 +141,38 @@ def test_a_frame_without_rows_has_all_columns() -> None:
     ]
 
 
-TARGETS = '<MiningField name="species" usageType="target"/><MiningField name="length" usageType="target"/>'
+def test_batches_have_the_results_of_single_records() -> None:
+    model = make_model()
+    rows = [(index % 71 / 10, index % 29 / 10) for index in range(1000)]
+    builder = TransformerBuilder(model).withLabelCol("label").withOutputCols().withProbabilityCol("shares")
+    scored = builder.exploded(True).build().transform(pd.DataFrame(rows, columns=["length", "width"]))
+    for (length, width), (_, row) in zip(rows, scored.iterrows(), strict=True):
+        expected = model.score_completely({"length": length, "width": width})
+        assert (row.label, row.node) == (expected["species"], expected["node"])
+        assert list(row.shares) == [row[f"p.{name}"] for name in SPECIES]
+        assert list(row.shares) == [expected[f"probability({name})"] for name in SPECIES]
+
+
+def test_a_model_without_inputs_has_one_result() -> None:
+    document = f"""{FIELDS.format(type="double")}<RegressionModel functionName="regression"><MiningSchema>
+<MiningField name="y" usageType="target"/></MiningSchema><RegressionTable intercept="1.5"/></RegressionModel></PMML>"""
+    transformer = TransformerBuilder(read_pmml(document.encode())).withLabelCol("y").exploded(True).build()
+    assert list(transformer.transform(make_frame()).y) == [1.5] * 3
+
+
+def test_a_list_is_no_value_of_a_column() -> None:
+    document = """<PMML version="4.4"><DataDictionary><DataField name="items" optype="categorical" dataType="string"/>
+</DataDictionary><AssociationModel functionName="associationRules" numberOfTransactions="4" minimumSupport="0.1"
+minimumConfidence="0.1" numberOfItems="2" numberOfItemsets="2" numberOfRules="1"><MiningSchema>
+<MiningField name="items"/></MiningSchema><Output><OutputField name="rules" optype="categorical" dataType="string"
+feature="ruleValue" ruleFeature="consequent" algorithm="recommendation" isMultiValued="1"/></Output>
+<Item id="1" value="a"/><Item id="2" value="b"/><Itemset id="s1" numberOfItems="1"><ItemRef itemRef="1"/></Itemset>
+<Itemset id="s2" numberOfItems="1"><ItemRef itemRef="2"/></Itemset>
+<AssociationRule antecedent="s1" consequent="s2" support="0.5" confidence="0.5" id="r1"/></AssociationModel></PMML>"""
+    builder = TransformerBuilder(read_pmml(document.encode())).withOutputCols().withErrorCol("error").exploded(True)
+    scored = builder.build().transform(pd.DataFrame({"items": pd.Series([["a"]], dtype="object")}))
+    assert scored.rules[0] is None
+    assert scored.error[0] == "column rules: expected a single value, got [['b']]"
 
 
 def make_chain_without_target() -> Any:
