@@ -39,7 +39,8 @@ def _read_values(series: pd.Series[Any]) -> Array:
     """Return the values of a column as those of fields, masked where they are missing."""
     is_missing = series.isna().to_numpy()
     if series.dtype.kind in _PLAIN:
-        return np.ma.array(series.to_numpy(series.dtype.name.lower(), na_value=0), mask=is_missing)
+        dtype = getattr(series.dtype, "numpy_dtype", series.dtype)
+        return np.ma.array(series.to_numpy(dtype, na_value=0), mask=is_missing)
     values = np.empty(len(series), object)
     values[:] = [_make_plain(value) for value in series.astype(object).tolist()]
     return np.ma.array(values, mask=is_missing)

@@ -112,9 +112,17 @@ def test_missing_values_of_pandas_are_those_of_the_model(missing: object) -> Non
 
 def test_values_of_other_libraries_are_numbers() -> None:
     values = pd.Series([pd.Series([1], dtype="int64")[0], 1.5, 2], dtype="object")
-    frame = pd.DataFrame({"length": values, "width": pd.Series([1, 1, 1], dtype="Int8")})
+    frame = pd.DataFrame({"length": values, "width": [1, 1, 1]})
     scored = TransformerBuilder(make_model()).withLabelCol().exploded(True).build().transform(frame)
     assert list(scored.species) == ["setosa"] * 3
+
+
+@pytest.mark.parametrize("dtype", ["int64", "Int8", "float32", "Float64", "int64[pyarrow]", "double[pyarrow]"])
+def test_columns_have_numbers_of_any_type(dtype: str) -> None:
+    missing = [] if dtype == "int64" else [None]
+    frame = pd.DataFrame({"length": pd.Series([1, 4, *missing], dtype=dtype), "width": 2.0})
+    scored = TransformerBuilder(make_model()).withLabelCol().exploded(True).build().transform(frame)
+    assert list(scored.species) == ["setosa", "virginica", "virginica"][: len(frame)]
 
 
 def test_a_row_that_the_model_does_not_accept_is_named() -> None:
