@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from benchmarks import compare
+from benchmarks.alerts import alerts
 from benchmarks.cold import cold
 from benchmarks.columns import columns
 from benchmarks.functions import functions
@@ -28,13 +29,14 @@ from benchmarks.report import GroupResult, findings
 from benchmarks.results import describe_run, write_results
 from benchmarks.rule_sets import rule_sets
 from benchmarks.scoring import scoring
+from benchmarks.spark import spark
 from benchmarks.startup import startup
 from benchmarks.topics import topics
 from benchmarks.workers import workers
 
 Peers = dict[str, Compile | None]
 
-# The effort of each group: seconds of CPU per slice, or rounds of processes; by default, and with --quick
+# The effort of each group: seconds of CPU per slice, rounds of processes, or documents; by default, and with --quick
 GROUPS: dict[str, tuple[Callable[[Peers, float], GroupResult], float, float]] = {
     "tasks": (tasks, 0.6, 0.08),
     "java": (java, 0.4, 0.08),
@@ -45,9 +47,11 @@ GROUPS: dict[str, tuple[Callable[[Peers, float], GroupResult], float, float]] = 
     "rulesets": (rule_sets, 0.4, 0.08),
     "workers": (lambda peers, rounds: workers(peers, int(rounds)), 5, 2),
     "topics": (lambda peers, rounds: topics(peers, int(rounds)), 3, 1),
+    "spark": (lambda peers, rounds: spark(peers, int(rounds)), 3, 1),
     "columns": (columns, 2, 0.5),
     "models": (models, 2, 1),
     "scoring": (scoring, 0.6, 0.1),
+    "alerts": (lambda peers, documents: alerts(peers, int(documents)), 1_000_000, 50_000),
     "registry": (lambda peers, changes: registry(peers, int(changes)), 200, 50),
     "width": (width, 0.6, 0.08),
     "compile": (compilation, 1.0, 0.15),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ pytest.importorskip("benchmarks", reason="the benchmarks are in the checkout, no
 
 import stellar
 from benchmarks import (
+    alerts,
     columns,
     functions,
     java,
@@ -28,6 +30,7 @@ from benchmarks import (
     results,
     rule_sets,
     scoring,
+    spark,
     startup,
 )
 from benchmarks.measure import ROOT, geometric_mean, interleave, process
@@ -35,6 +38,7 @@ from benchmarks.model_documents import write_document
 from benchmarks.rules import SHAPES, make_mixed_rules, make_short_rules
 from benchmarks.tasks import RECORDS_WITH_NULLS, TASKS, Task, records, same
 from stellar.models.loading import read_pmml
+from stellar.web.alerts.sqlite_source import SqliteSource
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
@@ -295,3 +299,24 @@ def test_a_missing_prompt_is_an_error(tmp_path) -> None:
     assert 200 <= taken.wall < 600_000
     with pytest.raises(RuntimeError, match=r"print\(5\) has shown no prompt; output: b'5"):
         prompt.measure_first_prompt(["-c", "print(5)"], str(tmp_path))
+
+
+def test_the_queries_of_alerts_find_what_their_names_say(tmp_path: Path) -> None:
+    path = tmp_path / "alerts.sqlite"
+    alerts.write_alerts(path, 2000)
+    with closing(SqliteSource(str(path))) as source:
+        found = {name: source.find(query, "", 2000, 60).alerts for name, query in alerts.make_queries(2000).items()}
+    counts = {name: len(each) for name, each in found.items()}
+    assert counts["newest first"] == 2000
+    assert counts["a sensor with 10 alerts"] == 10
+    assert counts["a score that no alert has"] == 0
+    assert counts["a string in one document"] == 1
+    assert 0 < counts["five minutes, newest first"] == counts["five minutes, highest score first"] <= 1000
+    assert {each.sensor for each in found["one of five sensors"]} == {"bro"}
+
+
+def test_the_processor_time_of_processes_below_others_counts() -> None:
+    work = "sum(range(10_000_000))"
+    nested = f"import subprocess, sys; subprocess.run([sys.executable, '-c', '{work}'])"
+    taken = spark.measure_below(lambda: subprocess.run([sys.executable, "-c", nested], check=True))
+    assert taken.cpu > 50
