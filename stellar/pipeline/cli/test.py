@@ -6,6 +6,7 @@ import argparse
 import time
 from pathlib import Path
 
+from stellar.pipeline.cli.common import add_config
 from stellar.pipeline.command_line import FAILED, OK
 from stellar.pipeline.testing.loading import FOLDER, load_suites
 from stellar.pipeline.testing.reports import format_result, format_summary, make_junit
@@ -22,18 +23,10 @@ EXIT_STATUS = "exit status: 0 if all tests pass; 1 if one fails, and for an inva
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     add = parser.add_argument
-    add(
-        "directory",
-        nargs="?",
-        metavar="DIR",
-        type=Path,
-        default=Path(),
-        help="configuration; by default this directory",
-    )
     add("-k", "--filter", metavar="TEXT", default="", help="run only tests whose name contains this, in any case")
     add("--junit", metavar="FILE", type=Path, help="write the results as JUnit's XML, too")
     add("--quiet", action="store_true", help="print only tests that fail")
-    add("--debug", action="store_true", help="print the Python traceback of an error")
+    add_config(parser)
     parser.set_defaults(max_warnings=0)
 
 
@@ -41,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     begin = time.perf_counter()
     results: list[CaseResult] = []
-    for suite in load_suites(options.directory):
+    for suite in load_suites(options.config):
         for result in run_suite(suite, options.filter):
             results.append(result)
             if not (options.quiet and result.has_passed):

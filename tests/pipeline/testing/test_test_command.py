@@ -55,7 +55,7 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
     def run_text(text: str | dict[str, Any], *options: str, file: str = "web.yaml") -> tuple[int, str, str]:
         content = text if isinstance(text, str) else json.dumps(text, indent=1)
         (directory / "tests" / file).write_text(content, encoding="utf-8")
-        status = main(["test", str(directory), *options])
+        status = main(["test", "--config", str(directory), *options])
         output, errors = (each.replace(f"{directory}/", "") for each in capsys.readouterr())
         return status, output, errors
 
@@ -349,7 +349,7 @@ def test_a_test_that_cannot_run_fails_with_the_reason(run: Run, change: dict[str
 
 
 def test_a_directory_without_tests_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["test", str(tmp_path)]) == 1
+    assert main(["test", "--config", str(tmp_path)]) == 1
     assert "no tests/*.yaml in this directory; add tests, or check the path" in capsys.readouterr().err
 
 
