@@ -250,7 +250,7 @@ class DeliveryLoop:
         self.errors(make_error_document(failure, self.pipeline.sensor, raw))
 
 
-def reject_stored(counts: Counts, errors: Callable[[Record], None], document: Record, id: str, reason: str) -> None:
+def reject_stored(counts: Counts, errors: Callable[[Record], None], document: Record, reason: str) -> None:
     """Write an error document for one that was counted as written, but that its target has rejected afterwards."""
     counts.out -= 1
     counts.rejected += 1

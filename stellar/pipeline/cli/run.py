@@ -142,7 +142,7 @@ def run(options: argparse.Namespace) -> int:
             sink = metrics.observer.measure_writes(sink, pipeline.sensor)
             errors = metrics.observer.count_errors(errors)
         for output in sinks.search_outputs:
-            output.reject = partial(reject_stored, counts, errors)
+            output.reject = lambda item, reason: reject_stored(counts, errors, item.document, reason)
         profiles = _open_profiles(configs[0], sink, errors)
         if metrics is not None:
             metrics.pipeline = pipeline.sensor

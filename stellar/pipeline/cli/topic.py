@@ -80,7 +80,7 @@ def _send(options: argparse.Namespace) -> int:
     settings = read_kafka_settings(options)
     limits = TopicAdmin(settings).read_limits([options.topic])
     failures: list[str] = []
-    writer = TopicWriter(settings, lambda topic, value, reason: failures.append(reason), limits=limits, spreads=True)
+    writer = TopicWriter(settings, lambda rejected: failures.append(rejected.reason), limits=limits, spreads=True)
     try:
         writer.check_topic(options.topic)
         sent = 0

@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from stellar.pipeline.connectors.directories import ERROR_TYPE
 from stellar.pipeline.connectors.kafka.client import KafkaFailure, UnusableTopic
-from stellar.pipeline.connectors.kafka.producer import MessageTooLarge, TopicWriter
+from stellar.pipeline.connectors.kafka.producer import MessageTooLarge, RejectedMessage, TopicWriter
 from stellar.pipeline.connectors.kafka.values import to_topic_bytes
 from stellar.pipeline.connectors.parquet import SUFFIX as PARQUET_SUFFIX
 from stellar.pipeline.connectors.positions import RunState
+from stellar.pipeline.connectors.search.documents import BulkItem
 from stellar.pipeline.connectors.sinks import STANDARD_OUTPUT, Sink, Sinks, is_database, is_directory, is_search
-from stellar.pipeline.records import (
-    Failure,
-    Forward,
-    Raw,
-    Record,
-    Rejected,
-    TopicPosition,
-    make_error_document,
-)
+from stellar.pipeline.records import Forward, Raw, Record, Rejected, TopicPosition
 from stellar.pipeline.run import Counts, reject_stored
 from stellar.pipeline.worker.document_ids import DocumentIds, MessageIds
 from stellar.util.abbreviate import abbreviate, quote
@@ -164,25 +157,36 @@ class Targets:
             return Rejected(raw.content, "route", error)
         return None
 
-    def reject(self, topic: str, value: bytes, reason: str) -> None:
-        """Write an error document for a message that a broker has rejected."""
-        record = json.loads(value)
-        if record.get("source.type") == ERROR_TYPE or self._errors is None:
-            log.warning("an error document was not stored: %s", reason)
+    def reject(self, rejected: RejectedMessage) -> None:
+        """Write an error document for a message that a broker has rejected; its identifier follows from that one."""
+        record = json.loads(rejected.value)
+        if record.get("source.type") == ERROR_TYPE:
+            log.warning("an error document was not stored: %s", rejected.reason)
             return
-        self._counts.out -= 1
-        self._counts.rejected += 1
-        self._errors(make_error_document(Failure(record, "write", ValueError(reason)), str(record.get("source.type"))))
+        position = rejected.position
+        with self._return_to(position, None if position.document_id is None else MessageIds((position.document_id,))):
+            self._reject(record, rejected.reason)
 
-    def reject_document(self, document: Record, id: str, reason: str) -> None:
+    def reject_document(self, item: BulkItem, reason: str) -> None:
         """Write an error document for one that a search server has rejected; its identifier follows from that one."""
+        position = None if self._position is None else self._position._replace(time=item.at)
+        with self._return_to(position, None if self._message is None else MessageIds((item.id,))):
+            self._reject(item.document, reason)
+
+    def _reject(self, document: Record, reason: str) -> None:
         if self._errors is None:
             raise RuntimeError("no sink for error documents; call open_errors first")
-        before, self._message = self._message, None if self._message is None else MessageIds((id,))
+        reject_stored(self._counts, self._errors, document, reason)
+
+    @contextmanager
+    def _return_to(self, position: TopicPosition | None, message: MessageIds | None) -> Iterator[None]:
+        """Write documents of an earlier message, while another one is current."""
+        before = self._position, self._message
+        self._position, self._message = position, message
         try:
-            reject_stored(self._counts, self._errors, document, id, reason)
+            yield
         finally:
-            self._message = before
+            self._position, self._message = before
 
     def acknowledge(self) -> None:
         """Wait until all documents so far are stored. Raises OSError."""

@@ -135,7 +135,7 @@ def open_output(client: SearchClient, sleeps: Sleeps, rejected: Rejected) -> Cal
     def open_output(**writer: Any) -> SearchOutput:
         settings = SearchWriter(**{"index": "squid", **writer})
         output = SearchOutput(client, DocumentForm(lambda sensor: settings), clock=sleeps, sleep=sleeps.sleep)
-        output.reject = lambda document, id, reason: rejected.append((document["n"], reason))
+        output.reject = lambda item, reason: rejected.append((item.document["n"], reason))
         return output
 
     return open_output

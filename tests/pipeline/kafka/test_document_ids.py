@@ -53,6 +53,33 @@ def test_a_message_that_is_read_again_makes_the_same_documents(
     assert {dict(message.headers())["document-time"] for message in passed_on} == {b"1700000000000"}
 
 
+def test_a_message_that_a_broker_rejects_makes_the_same_error_document_again(
+    topics: Topics, tmp_path: Path, start: Callable[..., Worker]
+) -> None:
+    source, errors = topics.create("in"), topics.create("errors")
+    compacted = topics.create("out", **{"cleanup.policy": "compact"})  # rejects messages without a key
+    parser = {"parserClassName": "JSONMap", "sensorTopic": source}
+    (tmp_path / "c" / "parsers").mkdir(parents=True)
+    (tmp_path / "c" / "parsers" / "s.json").write_text(json.dumps(parser))
+    topics.send(source, [json.dumps({"n": n}).encode() for n in range(300)], timestamp=1_700_000_000_000)
+    runs = []
+    for group in (topics.name("first"), topics.name("second")):
+        before = len(topics.read(errors))
+        worker = start(
+            "--config", str(tmp_path / "c"), "--sensor", "s", "--idempotent", "--group", group,
+            "--output", f"topic:{compacted}", "--errors", f"topic:{errors}",
+        )  # fmt: skip
+        topics.wait_until_committed(group, source)
+        assert "0 out + 0 dropped + 300 rejected" in worker.stop()
+        messages = topics.read(errors)[before:]
+        rejected = [json.loads(json.loads(message.value())["raw_message"])["guid"] for message in messages]
+        runs.append(dict(zip(rejected, map(identify, messages), strict=True)))
+        assert {dict(message.headers())["document-time"] for message in messages} == {b"1700000000000"}
+    assert runs[0] == runs[1]
+    assert len(runs[0]) == 300
+    assert all(ids == (make_document_id(guid, "error", 1),) * 2 for guid, ids in runs[0].items())
+
+
 def test_identifiers_differ_by_each_part() -> None:
     ids = [make_document_id(*parts) for parts in (("t", 0, 1, 0), ("t", 0, 10, 0), ("t", 0, 1, 1), ("u", 0, 1, 0))]
     assert len(set(ids)) == 4

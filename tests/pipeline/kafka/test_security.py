@@ -176,7 +176,7 @@ def test_a_topic_that_may_not_be_used_is_unusable_with_the_reason(secured: Secur
     protected = topics.create("hidden")
     allow_only(topics, protected, "READ", "somebody")
     wait_for(lambda: topics.admin.list_topics(protected, 30).topics[protected].error is not None, "the rule")
-    writer = TopicWriter(KafkaSettings(topics.hosts), lambda topic, value, reason: None)
+    writer = TopicWriter(KafkaSettings(topics.hosts), lambda rejected: None)
     for _ in range(2):  # the second one is not looked up
         with pytest.raises(UnusableTopic, match=rf"topic '{protected}': .*; grant the user access to the topic"):
             writer.require_topic(protected)

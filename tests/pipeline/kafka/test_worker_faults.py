@@ -286,7 +286,7 @@ def test_a_topic_that_is_looked_up_while_no_broker_is_available_is_waited_for(
 ) -> None:
     name = Topics(broker.hosts).create("out")
     monkeypatch.setattr(client, "CONNECT_SECONDS", 1.0)
-    writer = TopicWriter(KafkaSettings(broker.hosts), lambda topic, value, reason: None)
+    writer = TopicWriter(KafkaSettings(broker.hosts), lambda rejected: None)
     was_stopped = []
 
     def stay() -> None:

@@ -6,7 +6,8 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 from stellar.pipeline.connectors.kafka.client import (
     CONNECT_SECONDS,
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 
 # Messages of a topic without a position go to the partition that librdkafka chooses
 _ANY_PARTITION = -1
+_NO_OFFSET = -1  # of a message that is not stored
 _WAIT_SECONDS = 0.5
 _UNUSABLE_SECONDS = 10.0
 _MOST_TOPICS = 1000
@@ -56,22 +58,33 @@ class MessageTooLarge(ValueError):
     """A message is larger than its topic allows."""
 
 
+class RejectedMessage(NamedTuple):
+    """A message that a broker has rejected.
+
+    position: the partition that it was written to, with the identifier and the time of its document
+    """
+
+    value: bytes
+    reason: str
+    position: TopicPosition
+
+
 class TopicWriter:
     """Writes messages to topics.
 
-    reject: called with the topic, the value and the reason for a message that a broker rejects; it raises nothing
+    reject: called with each message that a broker rejects; it raises nothing
     limits: the limits of messages by topic, in bytes, as far as they are known
     spreads: distribute messages over the partitions; otherwise those of one source partition go to one partition, so
         that their order holds
 
     All methods are called from one thread. `stay` is called about twice a second while messages wait, to remain a
-    member of a consumer group.
+    member of a consumer group; it may raise OSError to end the wait.
     """
 
     def __init__(
         self,
         settings: KafkaSettings,
-        reject: Callable[[str, bytes, str], None],
+        reject: Callable[[RejectedMessage], None],
         properties: dict[str, Any] | None = None,
         *,
         limits: Mapping[str, int] | None = None,
@@ -87,7 +100,7 @@ class TopicWriter:
         self._reject = reject
         self.stay: Callable[[], None] = lambda: None
         self._spreads = spreads
-        self._rejected: list[tuple[str, bytes, str]] = []
+        self._rejected: list[RejectedMessage] = []
         self._failure: KafkaFailure | None = None
         self._since_poll = 0
         self._partitions: dict[str, int] = {}
@@ -133,11 +146,10 @@ class TopicWriter:
 
         Raises MessageTooLarge, and KafkaFailure if an earlier message cannot be stored.
         """
-        headers = None if id is None else _make_headers(id, position)
         partition = _ANY_PARTITION if position is None or self._spreads else self._map_partition(topic, position)
         if len(value) + _FRAME_BYTES > self._limits.get(topic, _NO_LIMIT):
             raise MessageTooLarge(_describe_size(topic, value))
-        while not self._produce(topic, value, partition, headers):
+        while not self._produce(topic, value, partition, position, id):
             self._producer.poll(_WAIT_SECONDS)
             self._handle_reports()
             self.stay()
@@ -147,13 +159,17 @@ class TopicWriter:
             self._producer.poll(0)
             self._handle_reports()
 
-    def _produce(self, topic: str, value: bytes, partition: int, headers: _Headers | None) -> bool:
+    def _produce(
+        self, topic: str, value: bytes, partition: int, position: TopicPosition | None, id: str | None
+    ) -> bool:
         """Add a message to the queue; return False if that is full."""
         try:
-            if headers is None:
+            if id is None:
                 self._producer.produce(topic, value, None, partition)
             else:
-                self._producer.produce(topic, value, None, partition, headers=headers)
+                sent = None if position is None else position.time
+                note = partial(self._note_failure, id=id, sent=sent)  # a report lacks the headers
+                self._producer.produce(topic, value, None, partition, note, headers=_make_headers(id, sent))
         except BufferError:
             return False
         except self._exception as error:
@@ -188,16 +204,18 @@ class TopicWriter:
         if self._failure is not None:
             raise self._failure
         while self._rejected:
-            self._reject(*self._rejected.pop(0))
+            self._reject(self._rejected.pop(0))
 
-    def _note_failure(self, error: Any, message: Any) -> None:
+    def _note_failure(self, error: Any, message: Any, id: str | None = None, sent: int | None = None) -> None:
         """Note the failure of a message. librdkafka calls this while it is called, and must not be called again."""
         if error is None or error.name() == "_PURGE_QUEUE" or error.name() == "_PURGE_INFLIGHT":
             return
         topic, value = message.topic(), message.value() or b""
         if error.name() in RECORD_ERRORS:
             too_large = error.name() == "MSG_SIZE_TOO_LARGE"
-            self._rejected.append((topic, value, _describe_size(topic, value) if too_large else error.str()))
+            reason = _describe_size(topic, value) if too_large else error.str()
+            position = TopicPosition(topic, message.partition(), _NO_OFFSET, sent, id)
+            self._rejected.append(RejectedMessage(value, reason, position))
         elif self._failure is None:
             self._failure = self._describe_failure(error, topic)
 
@@ -218,14 +236,12 @@ def _limit_sizes(limits: Mapping[str, int]) -> dict[str, int]:
     }
 
 
-def _make_headers(id: str, position: TopicPosition | None) -> _Headers:
+def _make_headers(id: str, sent: int | None) -> _Headers:
     """Return the headers of a document.
 
     The time is not that of the message: a topic deletes messages by their time, which may be long ago.
     """
-    if position is None or position.time is None:
-        return [(DOCUMENT_ID, id)]
-    return [(DOCUMENT_ID, id), (DOCUMENT_TIME, str(position.time))]
+    return [(DOCUMENT_ID, id)] if sent is None else [(DOCUMENT_ID, id), (DOCUMENT_TIME, str(sent))]
 
 
 def _describe_size(topic: str, value: bytes) -> str:

@@ -65,6 +65,7 @@ class BulkItem:
     id: its identifier
     index: the name of its index or data stream
     action, content: the two lines of the request, without their ends
+    at: the time of its source in ms; None if that is unknown
     attempts: the number of requests that failed for this document only
     """
 
@@ -74,6 +75,7 @@ class BulkItem:
     index: str
     action: bytes
     content: bytes
+    at: int | None = None
     attempts: int = 0
 
     @property
@@ -121,7 +123,7 @@ class DocumentForm:
         if writer.is_stream:
             content = _add_timestamp(content, document)
         action = _encode_action({operation: head}).encode()
-        return BulkItem(sensor, document, own, index, action, content)
+        return BulkItem(sensor, document, own, index, action, content, at)
 
     def _name_index(self, writer: Writer, at: int | None) -> str:
         if writer.is_stream:

@@ -27,7 +27,7 @@ from stellar.util.abbreviate import abbreviate
 
 log = logging.getLogger(__name__)
 
-Reject = Callable[[Record, str, str], None]
+Reject = Callable[[BulkItem, str], None]
 
 _BYTES_AT_ONCE = 5 * 1024 * 1024
 _DOCUMENTS_AT_ONCE = 2_000
@@ -40,7 +40,7 @@ _ERROR_FIELDS = (
 _SHOWN_CHARACTERS = 4096
 
 
-def _end(document: Record, id: str, reason: str) -> None:
+def _end(item: BulkItem, reason: str) -> None:
     raise SearchFailure(f"a document is not stored: {reason}")
 
 
@@ -58,8 +58,8 @@ class _SensorBatch:
 class SearchOutput:
     """Writes documents to a search server.
 
-    reject: called with a document that the server does not accept, its identifier and the reason
-    stay: called about every second while documents wait
+    reject: called with a document that the server does not accept, and the reason
+    stay: called about every second while documents wait; it may raise OSError to end the wait
     """
 
     def __init__(
@@ -174,7 +174,7 @@ class SearchOutput:
 
     def _reject(self, item: BulkItem, reason: str) -> None:
         if item.sensor != ERROR_TYPE:
-            self.reject(item.document, item.id, reason)
+            self.reject(item, reason)
             return
         with self._note_failure():
             if item.id in self._shortened:
@@ -183,7 +183,7 @@ class SearchOutput:
                 )
         log.warning("an error document is stored without some of its fields: %s", reason)
         self._shortened.add(item.id)
-        self.add(shorten_error(item.document), item.id)
+        self.add(shorten_error(item.document), item.id, item.at)
 
     def _note_unavailable(self, reason: str) -> None:
         if not self._is_away:
