@@ -10,6 +10,7 @@ repeats at most what it has delivered since. One that is stopped processes what 
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
@@ -28,6 +29,7 @@ SECONDS_BETWEEN_COMMITS = 1.0
 _SHORTEST_POLL, _LONGEST_POLL = 0.005, 0.5
 _SECONDS_BETWEEN_POLLS = 30.0
 _SECONDS_TO_FINISH, _SECONDS_BETWEEN_TRIES = 10.0, 0.1
+SECONDS_TO_STORE = 20.0  # for documents that wait for their targets when the worker is stopped
 
 
 class Stop:
@@ -37,12 +39,16 @@ class Stop:
     """
 
     def __init__(self, seconds: float | None = None) -> None:
-        self._signaled = False
-        self._end = None if seconds is None else time.monotonic() + seconds
+        self._at = math.inf if seconds is None else time.monotonic() + seconds
 
     @property
     def requested(self) -> bool:
-        return self._signaled or (self._end is not None and time.monotonic() >= self._end)
+        return self.seconds_ago >= 0
+
+    @property
+    def seconds_ago(self) -> float:
+        """The seconds since the end was requested; negative before that."""
+        return time.monotonic() - self._at
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:
@@ -53,7 +59,7 @@ class Stop:
         before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
         def request(*_: object) -> None:
-            self._signaled = True
+            self._at = time.monotonic()
             for number in before:
                 signal.signal(number, signal.default_int_handler)
 
@@ -77,12 +83,14 @@ class Commits:
     """Acknowledges documents and commits the offsets of their messages, about once a second.
 
     readers: the readers of all topics
+    stop: limits the time for which documents wait for their targets
     """
 
     def __init__(
-        self, readers: Sequence[TopicReader], targets: Targets, seconds: float = SECONDS_BETWEEN_COMMITS
+        self, readers: Sequence[TopicReader], targets: Targets, stop: Stop, seconds: float = SECONDS_BETWEEN_COMMITS
     ) -> None:
         self.readers = tuple(readers)
+        self.stop = stop
         self._targets = targets
         self._seconds = seconds
         self._next_commit = 0.0
@@ -113,6 +121,18 @@ class Commits:
         for reader in self.readers:
             reader.stay()
         self.note_poll()
+
+    def await_targets(self) -> None:
+        """Remain a member of all groups while documents wait for a target that is away.
+
+        Raises OSError if the worker was stopped long ago.
+        """
+        if self.stop.seconds_ago > SECONDS_TO_STORE:
+            raise OSError(
+                f"stopped while a target was not available for {SECONDS_TO_STORE:g} s; messages whose documents are "
+                "not stored are not committed, so the next worker reads them again"
+            )
+        self.stay()
 
     def note_poll(self) -> None:
         """Note that messages were read, by which the worker remains a member of its groups."""
@@ -155,7 +175,6 @@ class WorkerLoop(DeliveryLoop):
 
     commits: Commits = field(kw_only=True)
     targets: Targets = field(kw_only=True)
-    stop: Stop = field(kw_only=True)
 
     def process(self, in_flight: int | None) -> None:
         """Process messages until the worker is stopped; see `run`. Raises OSError if they cannot be read or stored."""
@@ -170,7 +189,7 @@ class WorkerLoop(DeliveryLoop):
     def _read(self) -> Iterator[Raw | _Pause]:
         wait = _SHORTEST_POLL
         readers = self.commits.readers
-        while not self.stop.requested:
+        while not self.commits.stop.requested:
             found = False
             for reader in readers:
                 messages = reader.read(0 if found else wait / len(readers))

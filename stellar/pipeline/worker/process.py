@@ -72,10 +72,8 @@ def run_worker(
         stack.enter_context(match_timer())
         open_search = None if indexing is None else indexing.open
         sinks = stack.enter_context(Sinks(open_search, partial(_open_remote, settings=configs[0].globals.settings)))
-        open_loop = _open_loop(
-            pipeline, plan, settings, admin, options, stack, loader.ids, sinks, _make_path_function(plan, configs[0])
-        )
-        loop = open_loop(stop)
+        choose = _make_path_function(plan, configs[0])
+        loop = _open_loop(pipeline, plan, settings, admin, options, stack, loader.ids, sinks, choose, stop)
         if metrics is not None:
             loop = metrics.show(pipeline.sensor, loop)
         try:
@@ -215,11 +213,9 @@ def _open_loop(
     ids: DocumentIds | None,
     sinks: Sinks,
     choose: Callable[[Record], str],
-) -> Callable[[Stop], WorkerLoop]:
-    """Open the topics and targets of a worker, and return a function that makes its loop.
-
-    Raises OSError or ValueError.
-    """
+    stop: Stop,
+) -> WorkerLoop:
+    """Open the topics and targets of a worker, and return its loop. Raises OSError or ValueError."""
     counts = Counts()
     targets = Targets(sinks, counts, ids)
     partitions = admin.list_partitions(*plan.topics) if plan.topics else {}
@@ -231,12 +227,11 @@ def _open_loop(
     errors = targets.open_errors(plan.errors, plan.errors_of_sensors, choose)
     shown = {"reads_times": ids is not None, "measures_lags": options.metrics is not None}
     readers = _open_readers(plan, settings, targets, stack, **shown)
-    commits = Commits(readers, targets, sinks.seconds_between_saves)
-    writer.stay = commits.stay
+    commits = Commits(readers, targets, stop, sinks.seconds_between_saves)
+    writer.stay = commits.await_targets
     for output in sinks.search_outputs:
-        output.stay = commits.stay
-    make = partial(WorkerLoop, pipeline, sink, errors, counts, commits.commit_in_time)
-    return lambda stop: make(commits=commits, targets=targets, stop=stop)
+        output.stay = commits.await_targets
+    return WorkerLoop(pipeline, sink, errors, counts, commits.commit_in_time, commits=commits, targets=targets)
 
 
 def _open_readers(

@@ -142,6 +142,32 @@ def test_documents_wait_for_a_server_that_is_killed(
         assert sorted(each["n"] for each in search.documents("squid")) == list(range(2000))
 
 
+def test_a_worker_that_is_stopped_while_the_server_is_away_commits_nothing(
+    topics: Topics, config: Callable[..., Path], start: Start, engines: None
+) -> None:
+    from engines.opensearch.server import OpenSearch
+
+    with OpenSearch() as server:
+        search = Search("opensearch", server)
+        source = topics.create("squid")
+        options = [*configure(config, search, source), "--output", search.target, "--errors", search.target]
+        worker = start(*options, "--idempotent")
+        topics.send(source, messages(10))
+        topics.wait_until_committed(f"{source}_parser", source)
+        server.daemon.kill()
+        topics.send(source, messages(10, 10))
+        wait_for(lambda: "documents wait until it is available" in worker.printed, "the warning")
+        worker.process.send_signal(signal.SIGTERM)
+        assert worker.process.wait(LIMIT) == 1
+        assert "stopped while a target was not available for 20 s; messages whose documents" in worker.printed
+        topics.workers.remove(worker)
+        assert topics.lag(f"{source}_parser", source) == 10
+        server.start()
+        start(*options, "--idempotent")
+        topics.wait_until_committed(f"{source}_parser", source)
+        assert sorted(each["n"] for each in search.documents("squid")) == list(range(20))
+
+
 def test_a_changed_index_takes_effect_without_a_restart(
     opensearch_only: Search, topics: Topics, quorum: str, config: Callable[..., Path], start: Start
 ) -> None:
