@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from kazoo.exceptions import BadVersionError, NoNodeError
 from stellar.java.jackson import to_indented_bytes
 from stellar.language.errors import ConfigError
 from stellar.maas.zookeeper import ZooKeeper
+from stellar.pipeline.config.cluster import PUSH_FIRST, ZooKeeperLocation
 from stellar.pipeline.config.locations import ConfigErrors, ErrorCollector, SourceLocation, parse_object
 from stellar.pipeline.config.positions import add_positions
 from stellar.pipeline.stored_check import ConfigurationCheck, check_changes, check_configuration
@@ -69,6 +71,20 @@ class StoredChange(NamedTuple):
 
     path: str
     effect: str
+
+
+def read_cluster(location: ZooKeeperLocation) -> ConfigurationSnapshot:
+    """Return all configurations at a location, by a connection that is then closed.
+
+    Raises ConfigError if there are none, and OSError or ValueError if ZooKeeper cannot be used.
+    """
+    from stellar.repl.models import connect_zookeeper  # loads kazoo
+
+    with closing(connect_zookeeper(location.hosts)) as zookeeper:
+        snapshot = Cluster(zookeeper, location.topology).read()
+    if not snapshot.contents:
+        raise ConfigError(snapshot.origin, "", f"no configuration in this node; {PUSH_FIRST}")
+    return snapshot
 
 
 class Cluster:

@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Generic, NamedTuple, Self
 
@@ -28,6 +29,7 @@ from kazoo.protocol.states import KazooState
 from stellar.language.errors import ConfigError
 from stellar.maas.registries.zookeeper_tree import WatchedTree
 from stellar.maas.zookeeper import ZooKeeper
+from stellar.pipeline.config.cluster import PUSH_FIRST
 from stellar.pipeline.config.loading import SensorConfig
 from stellar.pipeline.live import G, LivePipeline
 from stellar.stores.configurations import ROOT, ConfigurationSnapshot, RecordingSnapshot, is_configuration
@@ -40,7 +42,6 @@ RETRY_SECONDS = 1.0  # after ZooKeeper rejected a request
 RETRY_SERVICES_SECONDS = 10.0  # after a service was missing
 
 MOST_PASSES = 20  # to read what changes all the time
-_PUSH_FIRST = "check the path, which ends in /metron by default, or push a directory with zk_load_configs.sh -m PUSH"
 
 
 class ConfigurationInForce(NamedTuple, Generic[G]):
@@ -254,7 +255,7 @@ class LiveConfiguration(Generic[G]):
     def _load_first(self) -> ConfigurationInForce[G]:
         snapshot = self._read_again(self._read_nodes(), self._mark_all)
         if not snapshot.contents:
-            raise ConfigError(self._origin, "", f"no configuration in this node; {_PUSH_FIRST}")
+            raise ConfigError(self._origin, "", f"no configuration in this node; {PUSH_FIRST}")
         configs, group = self._load(snapshot)
         self._connect(group, configs)
         return ConfigurationInForce(group, tuple(configs), snapshot)
@@ -298,6 +299,35 @@ class LiveConfiguration(Generic[G]):
         before, after = self.in_force.snapshot, snapshot.contents
         differing = (path for path in {*before.contents, *after} if before.contents.get(path) != after.get(path))
         return sorted(filter(before.has_read, differing))
+
+
+@contextmanager
+def report_changes(
+    zookeeper: ZooKeeper,
+    load: Callable[[ConfigurationSnapshot], tuple[Sequence[SensorConfig], G]],
+    started: ConfigurationSnapshot,
+    root: str,
+    report: Callable[[str], object],
+) -> Iterator[None]:
+    """Report changes of a configuration that running processes do not follow.
+
+    load: see LiveConfiguration
+    started: the configuration that they have
+    """
+
+    def load_and_report(snapshot: ConfigurationSnapshot) -> tuple[Sequence[SensorConfig], G]:
+        loaded = load(snapshot)
+        paths = sorted(path for path in {*started.contents, *snapshot.contents} if _has_changed(path, snapshot))
+        if paths:
+            report(f"{', '.join(paths)} changed: restart the run, as its --workers have the earlier configuration")
+        return loaded
+
+    def _has_changed(path: str, snapshot: ConfigurationSnapshot) -> bool:
+        is_read = isinstance(snapshot, RecordingSnapshot) and snapshot.has_read(path)
+        return is_read and started.contents.get(path) != snapshot.contents.get(path)
+
+    with LiveConfiguration(zookeeper, load_and_report, root=root, report=report, inform=log.debug):
+        yield
 
 
 def _keep(path: str, data: bytes) -> bytes:

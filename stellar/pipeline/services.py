@@ -23,6 +23,7 @@ from stellar.util.slow_waits import announce_zookeeper
 if TYPE_CHECKING:
     from stellar.maas import ClientSettings, ModelClient, Registry
     from stellar.maas.zookeeper import ZooKeeper
+    from stellar.pipeline.config.cluster import ZooKeeperLocation
     from stellar.pipeline.input_use import InputUse
     from stellar.pipeline.metrics import PipelineMetrics
 
@@ -74,6 +75,14 @@ def print_shadow_counts(compared: int, disagreed: int, failed: int, dropped: int
             f"{dropped} dropped",
             file=sys.stderr,
         )
+
+
+def use_models_of(location: ZooKeeperLocation, options: argparse.Namespace) -> bool:
+    """Use the models beside a configuration, unless options name others. Return True if they are used."""
+    if options.registry is not None or options.zookeeper is not None or not location.has_models:
+        return False
+    options.zookeeper = location.hosts
+    return True
 
 
 def connect_services(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -21,7 +20,7 @@ from stellar.pipeline.config.loading import SensorConfig
 from stellar.pipeline.group_loading import Loaded, load_stored_pipelines
 from stellar.pipeline.routing import PipelineGroup
 from stellar.pipeline.services import NO_REGISTRY
-from stellar.stores.configurations import ConfigurationSnapshot, RecordingSnapshot, is_configuration, locate
+from stellar.stores.configurations import RecordingSnapshot, is_configuration, locate
 from stellar.util.abbreviate import quote
 from stellar.util.version import __version__
 
@@ -175,13 +174,9 @@ def _read_directory(directory: Path) -> RecordingSnapshot:
 
 
 def _read_zookeeper(location: ZooKeeperLocation) -> RecordingSnapshot:
-    from stellar.pipeline.cluster_tools import Cluster  # loads kazoo
-    from stellar.repl.models import connect_zookeeper
+    from stellar.pipeline.cluster_tools import read_cluster  # loads kazoo
 
-    with ExitStack() as stack:
-        zookeeper = connect_zookeeper(location.hosts)
-        stack.callback(zookeeper.close)
-        snapshot: ConfigurationSnapshot = Cluster(zookeeper, location.topology).read()
+    snapshot = read_cluster(location)
     return _FileSnapshot(snapshot.origin, snapshot.contents)
 
 

@@ -254,11 +254,29 @@ class ChangedConfigurations:
 
 
 def read_snapshot(nodes: NodeStore, root: str, origin: str) -> ConfigurationSnapshot:
-    """Return the configurations below a node. Raises OSError if they cannot be read."""
+    """Return the configurations below a node as they were at one time. Raises OSError if they cannot be read.
+
+    Nodes are read one after the other, so a transaction may change two of them between the two reads. If a second pass
+    reads the same, all nodes had these contents between the passes.
+    """
+    before: Mapping[str, bytes] | None = None
+    contents: Mapping[str, bytes] = {}
+    for _ in range(_MOST_PASSES):
+        contents = _read_nodes(nodes, root)
+        if contents == before:
+            break
+        before = contents
+    return ConfigurationSnapshot(origin, contents)
+
+
+_MOST_PASSES = 20  # to read what changes all the time
+
+
+def _read_nodes(nodes: NodeStore, root: str) -> Mapping[str, bytes]:
     paths = [*_SINGLE.values()]
     paths += [f"{folder}/{name}" for folder in _OF_SENSORS.values() for name in nodes.children(f"{root}/{folder}")]
     contents = ((path, nodes.read(f"{root}/{path}")) for path in paths)
-    return ConfigurationSnapshot(origin, {path: data for path, data in contents if data is not None})
+    return {path: data for path, data in contents if data is not None}
 
 
 def encode_text(text: str) -> bytes:

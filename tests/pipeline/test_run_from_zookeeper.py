@@ -88,11 +88,11 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def follow(zookeeper: ZooKeeper, log: Path, output: Path) -> Iterator[subprocess.Popen[str]]:
+def follow(zookeeper: ZooKeeper, log: Path, output: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
     """Run `stellar-pipeline run --follow` in a process."""
     program = "import sys; from stellar.pipeline.cli import main; sys.exit(main())"
     config = ["--config", f"zookeeper:{zookeeper.hosts}/metron", "--sensor", "web"]
-    command = [sys.executable, "-c", program, "run", *config, "--follow", "--output", str(output), str(log)]
+    command = [sys.executable, "-c", program, "run", *config, "--follow", "--output", str(output), *options, str(log)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
             yield process
@@ -128,7 +128,32 @@ def test_a_run_follows_its_configuration(cluster: ZooKeeper, tmp_path: Path) -> 
 
 
 @engine
-def test_models_are_those_of_the_same_zookeeper(cluster: ZooKeeper, tmp_path: Path) -> None:
+def test_processes_report_changes_that_they_do_not_follow(cluster: ZooKeeper, tmp_path: Path) -> None:
+    log, output = tmp_path / "web.log", tmp_path / "out.jsonl"
+    log.write_text('{"timestamp": 1}\n')
+    with follow(cluster, log, output, "--workers", "2") as process:
+        assert process.stderr is not None
+        wait_for(lambda: len(read(output)) == 1)
+        put(cluster, "parsers/other", parser("'other'"))
+        put(cluster, "parsers/web", parser("'second'"))
+        change = (
+            "stellar-pipeline: parsers/web changed: restart the run, as its --workers have the earlier configuration"
+        )
+        assert process.stderr.readline().rstrip() == change
+        put(cluster, "parsers/web", parser("1 +"))
+        assert f"zookeeper:{cluster.hosts}{ROOT}/parsers/web:1:" in process.stderr.readline()
+        with log.open("a") as stream:
+            stream.write('{"timestamp": 2}\n')
+        wait_for(lambda: len(read(output)) == 2)
+        process.send_signal(signal.SIGTERM)
+        _, rest = process.communicate()
+    assert [record["state"] for record in read(output)] == ["first", "first"]
+    assert "2 parsed = 2 out + 0 dropped + 0 rejected" in rest
+
+
+@engine
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_models_are_those_of_the_same_zookeeper(cluster: ZooKeeper, tmp_path: Path, workers: str) -> None:
     registry = ZooKeeperRegistry(cluster)
     endpoint = Endpoint(url="http://127.0.0.1:9")
     registry.register(ServiceInstance.of(Model("dga", "1.0"), "one", endpoint))
@@ -136,7 +161,7 @@ def test_models_are_those_of_the_same_zookeeper(cluster: ZooKeeper, tmp_path: Pa
     log, output = tmp_path / "web.log", tmp_path / "out.jsonl"
     log.write_text('{"timestamp": 1}\n')
     config = ["--config", f"zookeeper:{cluster.hosts}/metron", "--sensor", "web"]
-    assert main(["run", *config, "--output", str(output), str(log)]) == 0
+    assert main(["run", *config, "--workers", workers, "--output", str(output), str(log)]) == 0
     assert [record["state"] for record in read(output)] == ["1.0"]
     registry.close()
 
@@ -234,10 +259,22 @@ def test_directories_of_the_output_follow_the_configuration(
 
 
 @engine
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_node_without_configurations_is_an_error(
+    cluster: ZooKeeper, capsys: pytest.CaptureFixture[str], workers: str
+) -> None:
+    config = ["--config", f"zookeeper:{cluster.hosts}/absent", "--sensor", "web", "--workers", workers]
+    assert main(["run", *config, "-"]) == 1
+    assert "no configuration in this node; check the path, which ends in /metron" in capsys.readouterr().err
+
+
+@engine
+@pytest.mark.parametrize("workers", ["1", "2"])
 def test_an_invalid_configuration_ends_the_run_with_its_position(
-    cluster: ZooKeeper, capsys: pytest.CaptureFixture[str]
+    cluster: ZooKeeper, capsys: pytest.CaptureFixture[str], workers: str
 ) -> None:
     put(cluster, "parsers/web", {"parserClassName": "JSONMap", "colour": 1})
-    assert main(["run", "--config", f"zookeeper:{cluster.hosts}/metron", "--sensor", "web", "-"]) == 1
+    config = ["--config", f"zookeeper:{cluster.hosts}/metron", "--sensor", "web", "--workers", workers]
+    assert main(["run", *config, "-"]) == 1
     error = capsys.readouterr().err
     assert f"stellar-pipeline: zookeeper:{cluster.hosts}{ROOT}/parsers/web:1:32: colour: unknown key 'colour'" in error

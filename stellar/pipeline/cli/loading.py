@@ -17,7 +17,7 @@ from stellar.pipeline.group_loading import load_pipelines, load_stored_pipelines
 from stellar.pipeline.live import LivePipeline
 from stellar.pipeline.progress import print_line
 from stellar.pipeline.routing import PipelineGroup
-from stellar.pipeline.services import ServiceConnector
+from stellar.pipeline.services import ServiceConnector, use_models_of
 
 if TYPE_CHECKING:
     from stellar.maas.zookeeper import ZooKeeper
@@ -58,11 +58,13 @@ class OpenPipeline(NamedTuple):
     """The pipeline of a command, with the configurations of its sensors when it started.
 
     connect: connects the pipeline to its models, and checks what else its expressions need, unless that is done
+    watch: reports changes of a configuration that the pipeline does not follow
     """
 
     configs: Sequence[SensorConfig]
     pipeline: PipelineGroup | LivePipeline[PipelineGroup]
     connect: Callable[[], None]
+    watch: Callable[[Callable[[str], object]], None] = lambda report: None
 
 
 def open_pipeline(
@@ -74,6 +76,8 @@ def open_pipeline(
 ) -> OpenPipeline:
     """Load the pipeline that options select; one in ZooKeeper is also connected, and follows its configuration.
 
+    With `--workers`, it is that of the configuration now, as its processes cannot have the connection of this one.
+
     stack: receives what must be closed
     report: receives messages about changes of the configuration
     prepare: called with a changed configuration before it is used; raises ConfigError or ValueError to reject it
@@ -82,6 +86,8 @@ def open_pipeline(
     Raises ConfigErrors with all errors of all configurations, OSError or ValueError if ZooKeeper cannot be used.
     """
     if isinstance(options.config, ZooKeeperLocation):
+        if getattr(options, "workers", 1) > 1:
+            return _read_once(options.config, options, stack)
         return _follow(options.config, options, stack, report, prepare, metrics)
     if options.patterns is not None:
         raise OptionError(f"--patterns has no effect with a directory; move the files to {options.config}/patterns")
@@ -109,10 +115,7 @@ def _follow(
     from stellar.pipeline.live_configuration import LiveConfiguration  # loads kazoo
 
     zookeeper = _connect(location, stack)
-    shares_connection = options.registry is None and options.zookeeper is None and location.has_models
-    if shares_connection:
-        options.zookeeper = location.hosts
-    shared = zookeeper if shares_connection else None
+    shared = zookeeper if use_models_of(location, options) else None
     connector = stack.enter_context(ServiceConnector(options, shared, metrics=metrics))
     live = stack.enter_context(
         LiveConfiguration(
@@ -125,6 +128,23 @@ def _follow(
         )
     )
     return OpenPipeline(live.configs, live.pipeline, lambda: None)
+
+
+def _read_once(location: ZooKeeperLocation, options: argparse.Namespace, stack: ExitStack) -> OpenPipeline:
+    """Load the pipeline of the configuration as it is now."""
+    from stellar.pipeline.cluster_tools import read_cluster  # loads kazoo
+
+    snapshot = read_cluster(location)
+    load = partial(load_stored_pipelines, names=options.sensor, directory=options.patterns)
+    configs, group = load(snapshot)
+    use_models_of(location, options)
+
+    def watch(report: Callable[[str], object]) -> None:
+        from stellar.pipeline.live_configuration import report_changes  # most runs end with their files
+
+        stack.enter_context(report_changes(_connect(location, stack), load, snapshot, location.topology, report))
+
+    return OpenPipeline(configs, group, lambda: None, watch)
 
 
 def _connect(location: ZooKeeperLocation, stack: ExitStack) -> ZooKeeper:

@@ -6,20 +6,20 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 from stellar.java.match_timer import match_timer
 from stellar.monitoring.options import add_log_format_option, add_metrics_option
 from stellar.pipeline.checkpoints import Checkpoints
 from stellar.pipeline.cli.common import add_config_or_zookeeper, add_input
 from stellar.pipeline.cli.loading import Messages, OpenPipeline, find_inputs, open_pipeline
+from stellar.pipeline.cli.run_targets import FailureSummary, TargetSettings, encode_failure
 from stellar.pipeline.command_line import INTERRUPTED, MAX_SHOWN, OK, OptionError, convert_option_errors
-from stellar.pipeline.config.cluster import ZooKeeperLocation
-from stellar.pipeline.config.loading import ConfigText, SensorConfig
-from stellar.pipeline.connectors.directories import choose_by_type
+from stellar.pipeline.config.loading import SensorConfig
 from stellar.pipeline.connectors.lines import LineBatch
 from stellar.pipeline.connectors.positions import RunState
 from stellar.pipeline.connectors.resuming import check_resumable, read_resumed
@@ -29,8 +29,6 @@ from stellar.pipeline.connectors.sinks import (
     Sink,
     Sinks,
     find_encoding,
-    is_directory,
-    is_search,
 )
 from stellar.pipeline.connectors.sources import check_readable, expand_names, list_existing, read_batches, total_size
 from stellar.pipeline.input_use import collect_inputs, warn_of_unused
@@ -38,18 +36,13 @@ from stellar.pipeline.live import LivePipeline
 from stellar.pipeline.options import positive_integer
 from stellar.pipeline.pipeline import MessageProcessor
 from stellar.pipeline.progress import Display, display, summarize_counts
-from stellar.pipeline.records import Record
 from stellar.pipeline.routing import PipelineGroup
 from stellar.pipeline.run import Counts, reject_stored, run_batches
 from stellar.pipeline.services import add_registry_options
-from stellar.util.abbreviate import escape
 from stellar.util.interrupts import Interrupts
 from stellar.util.program_cache import save_cache
 
 if TYPE_CHECKING:
-    from stellar.pipeline.connectors.remote import RemoteFiles
-    from stellar.pipeline.connectors.search.output import SearchOutput
-    from stellar.pipeline.indexing import SearchIndexing
     from stellar.pipeline.metrics import PipelineMetrics
     from stellar.pipeline.profiler.in_run import ProfilingSink
 
@@ -116,59 +109,123 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
+    with ExitStack() as stack:
+        return _execute(_open(options, stack))
+
+
+_Process = Callable[[Iterable[LineBatch], Sink, Sink, Counts, Callable[[LineBatch], None]], None]
+
+
+@dataclass(frozen=True)
+class _OpenRun:
+    """A run whose pipeline is connected, and whose sources and targets are open.
+
+    batches: the lines of the sources
+    process: processes them
+    """
+
+    options: argparse.Namespace
+    sensor: str
+    counts: Counts
+    state: RunState
+    sinks: Sinks
+    screen: Display
+    sink: Sink
+    errors: Sink
+    profiles: ProfilingSink | None
+    batches: Iterable[LineBatch]
+    process: _Process
+
+    def finish(self) -> None:
+        """Complete the profiles, and wait until all documents are stored. Raises OSError."""
+        if self.profiles is not None:
+            counts = self.profiles.finish()
+            if not self.options.quiet:
+                self.screen.print_message(f"stellar-pipeline: profiles: {counts}")
+        self.sinks.deliver()
+
+
+def _execute(opened: _OpenRun) -> int:
+    """Process all batches, and return the exit status."""
+    options, interrupts = opened.options, Interrupts()
+    checkpoints = _make_checkpoints(opened, interrupts)
+    commit = _ignore if checkpoints is None else checkpoints.commit
+    try:
+        with interrupts.handle(*_list_signals(options)), checkpoints or nullcontext():
+            opened.process(opened.batches, opened.profiles or opened.sink, opened.errors, opened.counts, commit)
+        opened.finish()
+    except KeyboardInterrupt:
+        opened.finish()
+        opened.screen.print_message("stellar-pipeline: interrupted; the records so far are stored")
+        return OK if options.follow else INTERRUPTED
+    finally:
+        if not options.quiet:
+            opened.screen.print_message(f"stellar-pipeline: {opened.sensor}: {opened.counts}")
+    return OK
+
+
+def _make_checkpoints(opened: _OpenRun, interrupts: Interrupts) -> Checkpoints | None:
+    if not opened.options.resume and not opened.options.follow:
+        return None
+    return Checkpoints(opened.sinks, opened.state, opened.counts, complete=interrupts.complete)
+
+
+# -- Opening ----------------------------------------------------------------------------------------------------------
+
+
+def _open(options: argparse.Namespace, stack: ExitStack) -> _OpenRun:
+    """Load and connect the pipeline, and open sources and targets.
+
+    stack: receives what must be closed
+
+    Raises ConfigError, OptionError, OSError or ValueError.
+    """
     messages, counts = Messages(), Counts()
     metrics = _make_metrics(options, counts)
-    targets = _TargetSettings(options, messages)
-    with ExitStack() as stack:
-        if options.workers > 1:
-            _check_configuration_stays(options)
-        opened = open_pipeline(options, stack, messages, targets.prepare, metrics)
-        configs, pipeline = opened.configs, opened.pipeline
-        patterns = find_inputs(options.files, configs[0])
-        files = _find_files(patterns, options)
-        check_readable(files, (options.output, options.errors))
-        _check_options(options, configs[0], files)
-        process = _connect(opened, options, targets, stack, metrics)
-        save_cache()
-        sinks = stack.enter_context(Sinks(targets.open_search, targets.open_remote))
-        state = open_state(options, sinks, pipeline.sensor) if options.resume else RunState(pipeline.sensor)
-        sink = sinks.open(options.output, "records", targets.choose)
-        total = None if options.follow else total_size(files)
-        screen = stack.enter_context(display(partial(summarize_counts, counts), total, _is_progress_shown(options)))
-        messages.print = screen.print_message
-        stack.callback(messages.reset)  # before the display ends
-        errors = sinks.open(options.errors, "errors", targets.choose) if options.errors else _FailureSummary(screen)
-        if metrics is not None and options.workers == 1:  # in several processes each counts its own
-            sink = metrics.observer.measure_writes(sink, pipeline.sensor)
-            errors = metrics.observer.count_errors(errors)
-        for output in sinks.search_outputs:
-            output.reject = lambda item, reason: reject_stored(counts, errors, item.document, reason)
-        profiles = _open_profiles(configs[0], sink, errors)
-        if metrics is not None:
-            metrics.pipeline = pipeline.sensor
-            metrics.serve(options.metrics, stack, _ignore if options.quiet else messages)
-        interrupts = Interrupts()
-        checkpoints = (
-            Checkpoints(sinks, state, counts, complete=interrupts.complete)
-            if options.resume or options.follow
-            else None
-        )
-        source = screen.track(_read(patterns, files, state, options))
-        try:
-            with interrupts.handle(*_list_signals(options)), checkpoints or nullcontext():
-                commit = checkpoints.commit if checkpoints is not None else _ignore
-                process(source, profiles or sink, errors, counts, commit)
-            _finish_profiles(profiles, screen, options)
-            sinks.deliver()
-        except KeyboardInterrupt:
-            _finish_profiles(profiles, screen, options)
-            sinks.deliver()
-            screen.print_message("stellar-pipeline: interrupted; the records so far are stored")
-            return OK if options.follow else INTERRUPTED
-        finally:
-            if not options.quiet:
-                screen.print_message(f"stellar-pipeline: {pipeline.sensor}: {counts}")
-    return OK
+    targets = TargetSettings(options, messages)
+    opened = open_pipeline(options, stack, messages, targets.prepare, metrics)
+    config, sensor = opened.configs[0], opened.pipeline.sensor
+    patterns = find_inputs(options.files, config)
+    files = _find_files(patterns, options)
+    check_readable(files, (options.output, options.errors))
+    _check_options(options, config, files)
+    process = _connect(opened, options, targets, stack, metrics, messages)
+    save_cache()
+    sinks = stack.enter_context(Sinks(targets.open_search, targets.open_remote))
+    state = open_state(options, sinks, sensor) if options.resume else RunState(sensor)
+    sink = sinks.open(options.output, "records", targets.choose)
+    screen = _open_display(options, counts, files, messages, stack)
+    errors = sinks.open(options.errors, "errors", targets.choose) if options.errors else FailureSummary(screen)
+    if metrics is not None:
+        sink, errors = _show_metrics(metrics, options, sensor, sink, errors)
+    for output in sinks.search_outputs:
+        output.reject = lambda item, reason: reject_stored(counts, errors, item.document, reason)
+    profiles = _open_profiles(config, sink, errors)
+    if metrics is not None:
+        metrics.serve(options.metrics, stack, _ignore if options.quiet else messages)
+    batches = screen.track(_read(patterns, files, state, options))
+    return _OpenRun(options, sensor, counts, state, sinks, screen, sink, errors, profiles, batches, process)
+
+
+def _open_display(
+    options: argparse.Namespace, counts: Counts, files: Sequence[str], messages: Messages, stack: ExitStack
+) -> Display:
+    """Return the display of the progress, which prints messages until the stack is closed."""
+    total = None if options.follow else total_size(files)
+    screen = stack.enter_context(display(partial(summarize_counts, counts), total, _is_progress_shown(options)))
+    messages.print = screen.print_message
+    stack.callback(messages.reset)  # before the display ends
+    return screen
+
+
+def _show_metrics(
+    metrics: PipelineMetrics, options: argparse.Namespace, sensor: str, sink: Sink, errors: Sink
+) -> tuple[Sink, Sink]:
+    """Name the pipeline in the metrics, and return the sinks, observed unless several processes count their own."""
+    metrics.pipeline = sensor
+    if options.workers > 1:
+        return sink, errors
+    return metrics.observer.measure_writes(sink, sensor), metrics.observer.count_errors(errors)
 
 
 def _make_metrics(options: argparse.Namespace, counts: Counts) -> PipelineMetrics | None:
@@ -179,70 +236,13 @@ def _make_metrics(options: argparse.Namespace, counts: Counts) -> PipelineMetric
     return PipelineMetrics(counts)
 
 
-class _TargetSettings:
-    """The settings of directories and search servers, by the configuration that is in force."""
-
-    def __init__(self, options: argparse.Namespace, report: Callable[[str], object]) -> None:
-        self._options = options
-        self._report = report
-        self._choose: Callable[[Record], str] = choose_by_type
-        self._indexing: SearchIndexing | None = None
-        self._settings: Mapping[str, Any] = {}
-        self._profiles: ConfigText | Literal["unread"] | None = "unread"
-
-    def prepare(self, group: PipelineGroup, configs: Sequence[SensorConfig]) -> None:
-        """Use other configurations. Raises ConfigError."""
-        choose = _make_path_function(configs[0], self._options)
-        self._settings = self._settings or configs[0].globals.settings
-        if any(target is not None and is_search(target) for target in (self._options.output, self._options.errors)):
-            self._find_indexing().use(configs)
-        self._choose = choose
-        profiles = configs[0].read_profiler()
-        if self._profiles not in ("unread", profiles):
-            self._report("changed profiles take effect after a restart")
-        self._profiles = profiles
-
-    def _find_indexing(self) -> SearchIndexing:
-        from stellar.pipeline.indexing import SearchIndexing  # most runs write to files
-
-        self._indexing = self._indexing or SearchIndexing()
-        return self._indexing
-
-    def open_remote(self, target: str) -> RemoteFiles:
-        """Open a directory of another file system, by the first configuration. Raises ValueError or OSError."""
-        from stellar.pipeline.remote_targets import open_remote  # most runs write to local files
-
-        return open_remote(target, self._settings)
-
-    def choose(self, document: Record) -> str:
-        """Return the sub-directory of a document."""
-        return self._choose(document)
-
-    def open_search(self, target: str) -> SearchOutput:
-        """Open a search server. Raises ConfigError, ValueError or OSError."""
-        if self._indexing is None:
-            raise RuntimeError("no configuration; call prepare first")
-        return self._indexing.open(target)
-
-
-_Process = Callable[[Iterable[LineBatch], Sink, Sink, Counts, Callable[[LineBatch], None]], None]
-
-
-def _check_configuration_stays(options: argparse.Namespace) -> None:
-    """Raise OptionError if the configuration may change during the run."""
-    if isinstance(options.config, ZooKeeperLocation):
-        raise OptionError(
-            "only a run in one process follows a configuration in ZooKeeper; remove --workers, or copy the "
-            "configuration to a directory with `zk_load_configs.sh -m PULL`"
-        )
-
-
 def _connect(
     opened: OpenPipeline,
     options: argparse.Namespace,
-    targets: _TargetSettings,
+    targets: TargetSettings,
     stack: ExitStack,
     metrics: PipelineMetrics | None,
+    report: Callable[[str], object],
 ) -> _Process:
     """Return the function that processes batches, after the services of the pipeline were connected."""
     pipeline, configs = opened.pipeline, opened.configs
@@ -250,9 +250,12 @@ def _connect(
         from stellar.pipeline.cli.workers import start_workers  # most runs have one process
 
         targets.prepare(pipeline, configs)
-        errors = find_encoding(options.errors, targets.choose) if options.errors else Encoding(_encode_failure)
+        errors = find_encoding(options.errors, targets.choose) if options.errors else Encoding(encode_failure)
         output = find_encoding(options.output, targets.choose)
-        return start_workers(pipeline, configs[0], options, (output, errors), stack, metrics)
+        process = start_workers(pipeline, configs[0], options, (output, errors), stack, metrics)
+        if options.follow:
+            opened.watch(report)
+        return process
     opened.connect()
     stack.enter_context(match_timer())
     return partial(_run_here, pipeline, options)
@@ -273,15 +276,6 @@ def _run_here(
         group = pipeline.current if isinstance(pipeline, LivePipeline) else pipeline
         if isinstance(group, PipelineGroup):
             warn_of_unused(collect_inputs(member for _, member in group.members))
-
-
-def _make_path_function(config: SensorConfig, options: argparse.Namespace) -> Callable[[Record], str]:
-    """Return the function for the sub-directories of documents, if a target is a directory. Raises ConfigError."""
-    if not any(target is not None and is_directory(target) for target in (options.output, options.errors)):
-        return choose_by_type
-    from stellar.pipeline.output_paths import make_path_function  # most runs write to files
-
-    return make_path_function(config)
 
 
 def _find_files(patterns: Sequence[str], options: argparse.Namespace) -> list[str]:
@@ -358,39 +352,6 @@ def _open_profiles(config: SensorConfig, sink: Sink, errors: Sink) -> ProfilingS
     return open_profiler(config, sink, errors)
 
 
-def _finish_profiles(profiles: ProfilingSink | None, screen: Display, options: argparse.Namespace) -> None:
-    if profiles is not None:
-        counts = profiles.finish()
-        if not options.quiet:
-            screen.print_message(f"stellar-pipeline: profiles: {counts}")
-
-
 def _is_progress_shown(options: argparse.Namespace) -> bool:
     is_output_shown = options.output == STANDARD_OUTPUT and sys.stdout.isatty()
     return sys.stderr.isatty() and not options.quiet and not is_output_shown
-
-
-class _FailureSummary:
-    """Prints one line for each of the first failures."""
-
-    def __init__(self, screen: Display) -> None:
-        self._screen = screen
-        self._seen = 0
-
-    def __call__(self, document: Record) -> None:
-        self.write(_encode_failure(document))
-
-    def write(self, encoded: bytes) -> None:
-        """Add a failure that `_encode_failure` returned."""
-        self._seen += 1
-        if self._seen <= MAX_SHOWN:
-            self._screen.print_message(encoded.decode())
-        elif self._seen == MAX_SHOWN + 1:
-            self._screen.print_message("further failures are only counted; use --errors FILE to store all of them")
-
-
-def _encode_failure(document: Record) -> bytes:
-    """Return the line for a failure, with unprintable characters escaped."""
-    location = f"{document.get('origin', 'a message')}:{document.get('line', '')}"
-    first, *_ = str(document["message"]).splitlines()
-    return escape(f"{location}: {document['stage']}: {first}").encode()

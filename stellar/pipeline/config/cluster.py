@@ -8,6 +8,7 @@ from typing import NamedTuple
 from stellar.util.abbreviate import quote
 
 SCHEME = "zookeeper:"
+PUSH_FIRST = "check the path, which ends in /metron by default, or push a directory with zk_load_configs.sh -m PUSH"
 _METRON = "/metron"
 
 

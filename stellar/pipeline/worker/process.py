@@ -30,7 +30,7 @@ from stellar.pipeline.pipeline import MessageProcessor
 from stellar.pipeline.progress import print_line
 from stellar.pipeline.records import Record
 from stellar.pipeline.run import Counts
-from stellar.pipeline.services import ServiceConnector
+from stellar.pipeline.services import ServiceConnector, use_models_of
 from stellar.pipeline.worker.document_ids import DocumentIds
 from stellar.pipeline.worker.loop import Commits, Stop, WorkerLoop
 from stellar.pipeline.worker.metrics import WorkerMetrics
@@ -141,10 +141,7 @@ def _follow(
 
     zookeeper = connect_zookeeper(location.hosts)
     stack.callback(zookeeper.close)
-    shares_connection = options.registry is None and options.zookeeper is None and location.has_models
-    if shares_connection:
-        options.zookeeper = location.hosts
-    shared = zookeeper if shares_connection else None
+    shared = zookeeper if use_models_of(location, options) else None
     connector = stack.enter_context(ServiceConnector(options, shared, metrics=metrics))
     live = LiveConfiguration(
         zookeeper,
