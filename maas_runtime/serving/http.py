@@ -1,9 +1,9 @@
 """HTTP/1.1 as a model server needs it: a strict, incremental parser of requests, and the bytes of responses.
 
-The headers of a client are the same in each of its requests, so the last different ones are parsed once. A request takes
-2.5 µs; httptools, a parser in C that calls Python for each header, takes 2.0 and is lenient. What another program on the
-way could understand in another way is rejected: bare line feeds, whitespace before a colon, folded or repeated headers,
-several lengths.
+The headers of a client are the same in each of its requests, so the last different ones are parsed once. A request
+takes 2.5 µs; httptools, a parser in C that calls Python for each header, takes 2.0 and is lenient. What another program
+on the way could understand in another way is rejected: bare line feeds, whitespace before a colon, folded or repeated
+headers, several lengths.
 """
 
 from __future__ import annotations

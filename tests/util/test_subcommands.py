@@ -27,7 +27,7 @@ PROGRAMS = {"maas": maas, "stellar-enrichment": stellar_enrichment, "stellar-pro
     ("program", "words", "message"),
     [
         ("maas", ["statu", "--registry", "x"], "unknown command statu; did you mean status?"),
-        ("maas", ["--registry", "x", "status"], "expected a command before --registry: serve, deploy, "),
+        ("maas", ["--registry", "x", "status"], "expected a command before --registry: serve, serve-model, deploy, "),
         ("stellar-enrichment", ["laod"], "unknown command laod; did you mean load?"),
         ("stellar-profiler", ["rum", "x"], "unknown command rum; did you mean run?"),
     ],
