@@ -55,7 +55,9 @@ def describe_outputs(model: ScoringModel) -> list[FieldSignature]:
         for prediction in predictions
         for category in _list_categories(document.model, prediction)
     ]
-    return [*predictions, *shares, *_describe_output_fields(document.model, targets, data)]
+    outputs = _describe_output_fields(document.model, targets, data)
+    # An output field replaces a probability of its name, as in scores
+    return list({field.name: field for field in (*predictions, *shares, *outputs)}.values())
 
 
 def _list_categories(model: ModelForm, prediction: FieldSignature) -> Sequence[str]:

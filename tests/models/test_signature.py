@@ -51,6 +51,12 @@ def test_outputs_are_those_of_jpmml():
         assert found - {("prediction", None)} == expected - {("prediction", None)} - INNER, entry["pmml"]
 
 
+def test_each_result_is_listed_once():
+    for entry, model in load_documents():
+        names = [field.name for field in describe_outputs(model)]
+        assert len(names) == len(set(names)), entry["pmml"]
+
+
 def test_results_of_scores_are_listed():
     cases = defaultdict(list)
     for raw in read_pmml_cases(FOLDER):
