@@ -29,6 +29,7 @@ from benchmarks.report import GroupResult, findings
 from benchmarks.results import describe_run, write_results
 from benchmarks.rule_sets import rule_sets
 from benchmarks.scoring import scoring
+from benchmarks.serving import serving
 from benchmarks.spark import spark
 from benchmarks.startup import startup
 from benchmarks.topics import topics
@@ -51,6 +52,7 @@ GROUPS: dict[str, tuple[Callable[[Peers, float], GroupResult], float, float]] = 
     "columns": (columns, 2, 0.5),
     "models": (models, 2, 1),
     "scoring": (scoring, 0.6, 0.1),
+    "serving": (serving, 4, 1),
     "alerts": (lambda peers, documents: alerts(peers, int(documents)), 1_000_000, 50_000),
     "registry": (lambda peers, changes: registry(peers, int(changes)), 200, 50),
     "width": (width, 0.6, 0.08),

@@ -72,6 +72,7 @@ TITLES = {
     "columns": "Columns",
     "models": "Models",
     "scoring": "Scores of models",
+    "serving": "Model servers",
     "alerts": "Alerts page",
     "registry": "Changes of the registry",
     "width": "Width of the record",
