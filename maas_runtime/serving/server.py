@@ -25,7 +25,7 @@ from maas_runtime.serving.tasks import RecordScorer
 from maas_runtime.serving.work_queue import MOST, WorkQueue
 from stellar.maas.schema import Endpoint
 from stellar.models.errors import InvalidModel
-from stellar.models.loading import detect_kind, read_model_file
+from stellar.models.loading import LARGEST, detect_kind, read_model_file
 from stellar.models.scoring import ScoringModel
 from stellar.monitoring.address import ListenAddress
 from stellar.monitoring.metrics import CONTENT_TYPE, render
@@ -60,7 +60,8 @@ def load_served_model(file: Path) -> ServedModel:
     Raise ServingError, with the element and line at fault, if it cannot be served.
     """
     try:
-        data = file.read_bytes()
+        with file.open("rb") as content:
+            data = content.read(LARGEST + 1)  # one byte more than readers accept
         model = read_model_file(data)
         model.verify()
     except OSError as error:

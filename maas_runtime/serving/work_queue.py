@@ -8,12 +8,15 @@ for, or that has waited so long that its client has given up, is refused.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from time import monotonic
 from typing import NamedTuple, Protocol
 
 from maas_runtime.serving.http import ServedReply
 from maas_runtime.serving.tasks import ScoringTask
+
+log = logging.getLogger(__name__)
 
 TURN_SECONDS = 0.010
 MOST = 1024
@@ -29,11 +32,15 @@ class Replying(Protocol):
     def reply(self, reply: ServedReply, arrived: float) -> None:
         """Send the response to the request that arrived at a monotonic time."""
 
+    def abort(self) -> None:
+        """Close the connection."""
+
 
 class _Waiting(NamedTuple):
     arrived: float
     client: Replying
     task: ScoringTask
+    is_begun: bool = False
 
 
 class WorkQueue:
@@ -68,18 +75,25 @@ class WorkQueue:
         waiting = self._waiting
         self._is_scheduled = True  # for the tasks that clients submit when they have their responses
         until = monotonic() + TURN_SECONDS
-        while waiting and (now := monotonic()) < until:
-            arrived, client, task = each = waiting.popleft()
-            if client.is_lost:
-                continue
-            if now - arrived > self._seconds:
-                client.reply(
-                    task.refuse(f"not scored within {self._seconds:g} s; try again later", RETRY_SECONDS), arrived
-                )
-            elif (reply := task.advance(until)) is not None:
-                client.reply(reply, arrived)
-            else:
-                waiting.append(each)
+        while waiting and monotonic() < until:
+            each = waiting.popleft()
+            try:
+                self._advance(each, until)
+            except Exception:  # an error of the program must not stop the queue
+                log.exception("cannot respond to a request")
+                each.client.abort()
         self._is_scheduled = False
         if waiting:
             self._schedule()
+
+    def _advance(self, each: _Waiting, until: float) -> None:
+        arrived, client, task, is_begun = each
+        if client.is_lost:
+            return
+        if not is_begun and monotonic() - arrived > self._seconds:
+            message = f"not scored within {self._seconds:g} s; try again later"
+            client.reply(task.refuse(message, RETRY_SECONDS), arrived)
+        elif (reply := task.advance(until)) is not None:
+            client.reply(reply, arrived)
+        else:
+            self._waiting.append(each._replace(is_begun=True))

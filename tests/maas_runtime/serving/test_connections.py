@@ -11,7 +11,7 @@ import pytest
 
 from maas_runtime.serving.connections import IDLE_SECONDS, REQUEST_SECONDS, ModelConnection
 from maas_runtime.serving.server import ModelServer, load_served_model
-from maas_runtime.serving.tasks import read_body
+from maas_runtime.serving.tasks import BatchTask, read_body
 from tests.maas_runtime.serving.conftest import read_response
 from tests.models.sample_model import DOCUMENT
 
@@ -211,6 +211,26 @@ def test_an_error_of_the_program_fails_its_record_only(model_server, monkeypatch
     first, failed, last = asyncio.run(run())
     assert (first["y"], last["y"]) == (10.0, 12.0)
     assert failed == {"error": "internal error; the log of the model has the reason"}
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_an_error_of_the_program_closes_its_connection_only(model_server, monkeypatch, caplog):
+    monkeypatch.setattr(BatchTask, "advance", lambda self, until: 1 / 0)
+
+    async def run():
+        listener, port = await listen(model_server)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(post(b"[]"))
+        failed = await reader.read()
+        *_, body, _, other = await request(port, GET)
+        for each in (writer, other):
+            each.close()
+        listener.close()
+        return failed, json.loads(body)
+
+    failed, result = asyncio.run(run())
+    assert failed == b""
+    assert result["y"] == 5.0
     assert "ZeroDivisionError" in caplog.text
 
 

@@ -8,6 +8,8 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -15,6 +17,7 @@ import pytest
 from tests.maas_runtime.serving.conftest import read_response, start_server
 from tests.models.sample_model import DOCUMENT
 
+BOOSTERS = Path(__file__).parents[2] / "models" / "boosters" / "data"
 STRICT = "Prefer: handling=strict"
 RESULT = {"y": 5.0, "doubled": 2.0, "origin": "ru", "ratio": 1e308, "born on": None}
 
@@ -190,6 +193,31 @@ def test_the_environment_has_the_address(model_folder):
     with start_server(model_folder, "model.pmml", MODEL_HOST="0.0.0.0", MODEL_PORT=str(port)) as server:
         assert server.url == f"http://0.0.0.0:{port}"
         assert server.get("/apply?x=1&n=2&tld=ru") == (200, RESULT)
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="the machine has no IPv6")
+def test_an_ipv6_address_is_in_brackets(model_folder):
+    with start_server(model_folder, ".", "--host", "::1") as server:
+        assert server.url == f"http://[::1]:{server.port}"
+        with urllib.request.urlopen(f"{server.url}/apply?x=1&n=2&tld=ru", timeout=10) as response:
+            assert json.load(response) == RESULT
+
+
+@pytest.mark.parametrize("name", ["binary.json", "several.ubj", "binary.txt"])
+def test_models_of_boosters_are_served_with_the_scores_of_their_libraries(tmp_path, name):
+    stored = json.loads((BOOSTERS / "scores.json").read_text())
+    (tmp_path / name).write_bytes((BOOSTERS / name).read_bytes())
+    with start_server(tmp_path, ".") as server:
+        names = list(server.get("/schema")[1]["inputs"]["properties"])
+        features = ["n_systems", "ttl_mean", "entropy", "length"]
+        rows = [dict(zip(features, record, strict=True)) for record in stored["records"]]
+        rows = [{name: row[name] for name in names} for row in rows]
+        status, results = server.post("/batch", json.dumps(rows).encode())
+    shares = [[value for key, value in result.items() if key.startswith("probability(")] for result in results]
+    expected = [score if isinstance(score, list) else [1 - score, score] for score in stored["scores"][name]]
+    assert status == 200
+    for found, scores in zip(shares, expected, strict=True):
+        assert found == pytest.approx(scores, rel=1e-6)
 
 
 @pytest.mark.parametrize(
