@@ -35,11 +35,27 @@ PACKAGES = (
     "yaml",
 )
 OPTIONAL = ("sniffio", "typing_extensions")  # not required by all versions of the others
+# Those that read and score model files; others need numpy or scikit-learn
+MODELS = (
+    "boosters",
+    "compiled",
+    "errors",
+    "evaluation",
+    "forms",
+    "loading",
+    "pmml",
+    "records",
+    "results",
+    "scoring",
+    "signature",
+    "singles",
+    "values",
+)
 OURS = (
     "maas_runtime",
     "stellar.java",
     "stellar.maas",
-    "stellar.models",
+    *(f"stellar.models.{name}" for name in MODELS),
     "stellar.monitoring",
     "stellar.net",
     "stellar.util",
@@ -89,25 +105,15 @@ def archive_name() -> str:
 
 def _contents() -> Iterator[tuple[str, bytes]]:
     yield "__main__.py", MAIN.encode()
-    yield from read_package("stellar", only_init=True)
+    for package in ("stellar", "stellar.models"):
+        yield f"{package.replace('.', '/')}/__init__.py", (_locate(package) / "__init__.py").read_bytes()
     for package in (*OURS, *PACKAGES):
         if package in OPTIONAL and find_spec(package) is None:
             continue
-        yield from read_package(package)
+        yield from _files(package)
 
 
-def read_package(package: str, *, only_init: bool = False) -> Iterator[tuple[str, bytes]]:
-    """Yield the names and contents of the files of a package or module.
-
-    only_init: without its modules, for a package of which only some are added
-
-    Raises DeployError if it is not installed.
-    """
-    if only_init:
-        package = f"{package}.__init__"
-    if _OWN.is_file():
-        yield from _read_own(package.replace(".", "/"))
-        return
+def _files(package: str) -> Iterator[tuple[str, bytes]]:
     location = _locate(package)
     folder = package.replace(".", "/")
     if location.is_file():
@@ -117,14 +123,6 @@ def read_package(package: str, *, only_init: bool = False) -> Iterator[tuple[str
         name = file.relative_to(location)
         if file.suffix in _DATA and not set(_LEFT_OUT) & set(name.parts):
             yield f"{folder}/{name.as_posix()}", file.read_bytes()
-
-
-def _read_own(folder: str) -> Iterator[tuple[str, bytes]]:
-    """Yield the files of a package in the archive that this process runs from."""
-    with zipfile.ZipFile(_OWN) as archive:
-        for name in archive.namelist():
-            if name == f"{folder}.py" or name.startswith(f"{folder}/"):
-                yield name, archive.read(name)
 
 
 def _locate(package: str) -> Path:

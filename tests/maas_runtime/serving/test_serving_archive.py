@@ -10,6 +10,8 @@ from io import BytesIO
 import pytest
 
 from maas_runtime.archive import NAME, build_archive
+from maas_runtime.errors import DeployError
+from maas_runtime.serving import archive
 from maas_runtime.serving.archive import build_serving_archive
 from tests.maas_runtime.serving.conftest import start_server
 from tests.models.sample_model import DOCUMENT
@@ -50,12 +52,19 @@ def test_the_archive_reports_a_model_that_it_cannot_serve(folder):
 def test_the_archive_has_all_modules_that_its_own_import(folder):
     with zipfile.ZipFile(BytesIO(build_serving_archive())) as contents:
         names = [name.removesuffix(".py").removesuffix("/__init__") for name in contents.namelist()]
-    modules = [name.replace("/", ".") for name in names if name.startswith(("maas_runtime/serving", "stellar/models"))]
+    modules = [name.replace("/", ".") for name in names if not name.endswith("__main__")]
     assert {"maas_runtime.serving.server", "stellar.models.pmml.reader", "stellar.models.boosters.ubjson"} <= {*modules}
-    modules.remove("maas_runtime.serving.__main__")
+    assert {"maas_runtime.cli", "maas_runtime.runner", "stellar.language", "stellar.maas.client"}.isdisjoint(modules)
     program = f"import sys, importlib; sys.path[:0] = [{ARCHIVE!r}]; [importlib.import_module(n) for n in {modules}]"
     done = subprocess.run([*BARE, "-c", program], cwd=folder, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_missing_module_is_an_error(monkeypatch):
+    monkeypatch.setattr(archive, "ENTRY", "maas_runtime.no_serving.__main__")
+    build_serving_archive.cache_clear()
+    with pytest.raises(DeployError, match=r"the module maas_runtime\.no_serving\.__main__ is missing"):
+        build_serving_archive()
 
 
 def test_the_archive_of_the_runtime_builds_the_same_archive(folder):
