@@ -7,7 +7,7 @@ import os
 import re
 from pathlib import Path
 
-from maas_runtime.serving.detection import find_model_file
+from maas_runtime.serving.detection import find_model
 from maas_runtime.serving.server import serve_model
 from maas_runtime.serving.work_queue import MOST
 from stellar.monitoring.address import ListenAddress
@@ -59,5 +59,5 @@ def _parse_queue(text: str) -> int:
 def serve(args: argparse.Namespace, endpoint_file: Path | None) -> None:
     """Serve the model that the options name, until a signal. Raise as `serve_model` does."""
     log_to_stderr(as_json="json" in (args.log_format, getattr(args, "output", None)))
-    file = find_model_file(args.path, args.model)
-    serve_model(file, ListenAddress(args.host, args.port), endpoint_file, args.queue)
+    found = find_model(args.path, args.model)
+    serve_model(found, ListenAddress(args.host, args.port), endpoint_file, args.queue)

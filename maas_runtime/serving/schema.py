@@ -6,8 +6,10 @@ from typing import Any
 
 from maas_runtime.serving.tasks import MAX_ROWS
 from stellar.models.evaluation.model import find_lists
+from stellar.models.forms.bodies import AssociationForm
 from stellar.models.forms.fields import DataField, FieldType, MiningField, ValueRange
 from stellar.models.scoring import ScoringModel
+from stellar.models.signature import describe_outputs as list_outputs
 from stellar.models.values import find_conversion, to_string
 from stellar.util.version import VERSION
 
@@ -15,6 +17,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 Schema = dict[str, Any]
 
+_FORMATS = {"integer": "int32", "date": "date"}
 _TYPES = {"string": "string", "integer": "integer", "float": "number", "double": "number", "boolean": "boolean"}
 
 
@@ -32,7 +35,7 @@ def describe_inputs(model: ScoringModel) -> Schema:
 
 
 def _describe_input(data: DataField, use: MiningField, is_list: bool) -> Schema:
-    schema = _type_of(data.type, is_nullable=use.missing != "returnInvalid")
+    schema = _type_of(data.type.data, is_nullable=use.missing != "returnInvalid")
     if use.invalid == "returnInvalid":  # else other values are accepted, too
         schema |= _limit(data)
     if "enum" in schema and use.missing != "returnInvalid":
@@ -42,12 +45,10 @@ def _describe_input(data: DataField, use: MiningField, is_list: bool) -> Schema:
     return {"anyOf": [schema, {"type": "array", "items": schema}]} if is_list else schema
 
 
-def _type_of(kind: FieldType | None, *, is_nullable: bool) -> Schema:
-    name = "string" if kind is None else _TYPES.get(kind.data, "string")
+def _type_of(data_type: str, *, is_nullable: bool) -> Schema:
+    name = _TYPES.get(data_type, "string")
     schema: Schema = {"type": [name, "null"] if is_nullable else name}
-    if kind is not None and kind.data == "date":
-        schema["format"] = "date"
-    return schema
+    return schema | {"format": _FORMATS[data_type]} if data_type in _FORMATS else schema
 
 
 def _limit(data: DataField) -> Schema:
@@ -85,22 +86,15 @@ def _to_json(string: str, kind: FieldType) -> Any:
 
 
 def describe_outputs(model: ScoringModel) -> Schema:
-    """Return the JSON Schema of a result."""
+    """Return the JSON Schema of a result. A record with surprises may get fewer of its fields."""
     form = model.document.model
-    data = {field.name: field for field in model.document.fields}
-    targets = [use.name for use in form.fields if use.usage in ("target", "predicted")]
-    properties: Schema = {name: _type_of(data[name].type, is_nullable=True) for name in targets if name in data}
-    if not properties:
-        properties["prediction"] = {}
-    properties |= {
-        each.name: {} if each.is_multi_valued or each.type is None else _type_of(each.type, is_nullable=True)
-        for each in form.outputs
-        if each.is_final
+    is_association = isinstance(form.body, AssociationForm)
+    lists = {each.name for each in form.outputs if each.is_multi_valued or is_association}
+    properties = {
+        each.name: {} if each.type is None or each.name in lists else _type_of(each.type, is_nullable=True)
+        for each in list_outputs(model)
     }
-    schema: Schema = {"type": "object", "properties": properties}
-    if form.function == "classification":
-        schema["patternProperties"] = {r"^probability\(": {"type": ["number", "null"]}}
-    return schema
+    return {"type": "object", "properties": properties}
 
 
 def describe_model(model: ScoringModel, name: str, kind: str, digest: str) -> Schema:

@@ -16,16 +16,16 @@ from pathlib import Path
 from time import monotonic
 
 from maas_runtime.serving.connections import ModelConnection
+from maas_runtime.serving.detection import DetectedModel
 from maas_runtime.serving.errors import ServingError
 from maas_runtime.serving.http import ServedReply
 from maas_runtime.serving.metrics import ServingCounters
 from maas_runtime.serving.routes import ServingRoutes, read_document
 from maas_runtime.serving.schema import describe_interface, describe_model
 from maas_runtime.serving.tasks import RecordScorer
+from maas_runtime.serving.verification import load_verified, read_content
 from maas_runtime.serving.work_queue import MOST, WorkQueue
 from stellar.maas.schema import Endpoint
-from stellar.models.errors import InvalidModel
-from stellar.models.loading import LARGEST, detect_kind, read_model_file
 from stellar.models.scoring import ScoringModel
 from stellar.monitoring.address import ListenAddress
 from stellar.monitoring.metrics import CONTENT_TYPE, render
@@ -48,30 +48,20 @@ class ServedModel:
     digest: SHA-256 of the file
     """
 
-    file: Path
-    kind: str
+    found: DetectedModel
     digest: str
     model: ScoringModel
 
 
-def load_served_model(file: Path) -> ServedModel:
+def load_served_model(found: DetectedModel) -> ServedModel:
     """Load the model of a file, score its verification records, and compile it.
 
     Raise ServingError, with the element and line at fault, if it cannot be served.
     """
-    try:
-        with file.open("rb") as content:
-            data = content.read(LARGEST + 1)  # one byte more than readers accept
-        model = read_model_file(data)
-        model.verify()
-    except OSError as error:
-        raise ServingError(f"cannot read {file}: {error.strerror}") from None
-    except InvalidModel as error:
-        raise ServingError(f"{file}: {error}") from None
+    data = read_content(found)
+    model = load_verified(found, data)
     model.compile()  # now, as it would delay the requests at that time
-    kind = detect_kind(data)
-    assert kind is not None, "the file was read"
-    return ServedModel(file, kind, hashlib.sha256(data).hexdigest(), model)
+    return ServedModel(found, hashlib.sha256(data).hexdigest(), model)
 
 
 class ModelServer:
@@ -88,9 +78,9 @@ class ModelServer:
         self.connections: set[ModelConnection] = set()
         self.most_connections = _limit_connections()
         self.is_ending = False
-        name = served.file.name
+        name, kind = served.found.file.name, served.found.kind
         documents = {
-            "/schema": read_document(describe_model(served.model, name, served.kind, served.digest)),
+            "/schema": read_document(describe_model(served.model, name, kind, served.digest)),
             "/openapi.json": read_document(describe_interface(served.model, name)),
             "/health": self._report_health,
             "/metrics": self._report_metrics,
@@ -167,7 +157,7 @@ def open_listener(address: ListenAddress) -> socket.socket:
 
 
 def serve_model(
-    file: Path, address: ListenAddress, endpoint_file: Path | None = None, most_waiting: int = MOST
+    found: DetectedModel, address: ListenAddress, endpoint_file: Path | None = None, most_waiting: int = MOST
 ) -> None:
     """Serve the model of a file until SIGTERM or SIGINT.
 
@@ -176,14 +166,14 @@ def serve_model(
 
     Raise ServingError if the model or the address cannot be used, OSError if the endpoint file cannot be written.
     """
-    server = ModelServer(load_served_model(file), most_waiting)
+    server = ModelServer(load_served_model(found), most_waiting)
     listener = open_listener(address)
     url = f"http://{ListenAddress(address.host or '0.0.0.0', listener.getsockname()[1])}"
 
     def announce() -> None:
         if endpoint_file is not None:
             replace_content(os.fspath(endpoint_file), Endpoint(url=url, functions=FUNCTIONS).to_json())
-        log.info("serving %s at %s", file.name, url)
+        log.info("serving %s at %s", found.file.name, url)
 
     gc.collect()
     gc.freeze()  # the objects of the model live as long as the process

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from maas_runtime.serving.connections import IDLE_SECONDS, REQUEST_SECONDS, ModelConnection
+from maas_runtime.serving.detection import find_model
 from maas_runtime.serving.server import ModelServer, load_served_model
 from maas_runtime.serving.tasks import BatchTask, read_body
 from tests.maas_runtime.serving.conftest import read_response
@@ -131,7 +132,7 @@ def test_hostile_json_is_an_error_or_a_value(body, reason):
 @pytest.fixture
 def model_server(tmp_path):
     (tmp_path / "model.pmml").write_bytes(DOCUMENT)
-    return ModelServer(load_served_model(tmp_path / "model.pmml"), most_waiting=2)
+    return ModelServer(load_served_model(find_model(tmp_path)), most_waiting=2)
 
 
 async def listen(server):
