@@ -6,19 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from maas_runtime.runner.files import read_regular_file
-from maas_runtime.serving.lock import LOCK_FILE, MAX_BYTES, SCRIPT, SERVE_SCRIPT, ModelLock
+from maas_runtime.serving.lock import LOCK_FILE, MAX_BYTES, SCRIPT, ModelLock
 
 
 def describe_data_model(work: Path, script: str, content: str) -> dict[str, Any]:
     """Return the setting that is published for an instance of a data-only model; none for a model with its own script.
 
     work: the instance's directory
-    script: name of its start script, which must be the generated one
+    script: name of its start script; its content must be that of the generated one
     content: path of the copy of its files in the model store; empty if unknown
 
     Raises ValueError for an invalid lock, OSError for one that cannot be read.
     """
-    if script != SERVE_SCRIPT or not content or not _is_generated(work / script):
+    if not content or not _is_generated(work / script):
         return {}
     lock = ModelLock.from_json(read_regular_file(work / LOCK_FILE, MAX_BYTES))
     return {"model": {"kind": lock.kind, "sha256": lock.sha256, "path": f"{content}/{lock.file}"}}

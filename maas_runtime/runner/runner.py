@@ -23,7 +23,6 @@ from urllib.parse import urlsplit, urlunsplit
 
 from maas_runtime.runner.assignment import AssignedLifecycle
 from maas_runtime.runner.connections import CHECK_SECONDS, Drain, find_port, is_local
-from maas_runtime.runner.data_models import describe_data_model
 from maas_runtime.runner.endpoint import EndpointFile, parse_health_path, read_endpoint
 from maas_runtime.runner.limits import Limits, add_limit_options, read_limits
 from maas_runtime.runner.liveness import HealthLimits, HealthMonitor, ModelTurn, Turn
@@ -44,7 +43,7 @@ from maas_runtime.runner.reasons import (
 from maas_runtime.runner.samples import parse_warm_up, read_samples
 from maas_runtime.state.phases import PhasePublisher, Problem
 from maas_runtime.state.store import DirectoryStateStore, StateStore
-from maas_runtime.store.base import ENDPOINT_FILE
+from maas_runtime.store.base import ENDPOINT_FILE, SERVE_SCRIPT
 from stellar.maas.registries.directory import FileRegistry
 from stellar.maas.registries.file_registrar import FileRegistrar, read_config
 from stellar.maas.registry import BaseRegistry, Registrar, Registry
@@ -231,6 +230,11 @@ def _serve(
 
 def _describe_data_model(instance: Instance) -> dict[str, Any]:
     """Return the setting for clients of a model that is data. Raises ModelFailed if its lock is invalid."""
+    if instance.script != SERVE_SCRIPT:
+        return {}
+    # Here, as other models do not need it, and a runner should be small
+    from maas_runtime.runner.data_models import describe_data_model
+
     try:
         return describe_data_model(instance.container / WORK, instance.script, instance.content)
     except (OSError, ValueError) as error:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maas_runtime.serving.errors import ServingError
-from maas_runtime.serving.lock import LOCK_FILE, SERVE_ARCHIVE, SERVE_SCRIPT, read_lock
-from maas_runtime.store.base import ENDPOINT_FILE, SAMPLES_FILE
+from maas_runtime.serving.lock import LOCK_FILE, SERVE_ARCHIVE, read_lock
+from maas_runtime.store.base import ENDPOINT_FILE, SAMPLES_FILE, SERVE_SCRIPT
 from stellar.models.loading import ModelKind, detect_kind
 from stellar.util.abbreviate import quote
 from stellar.util.suggestions import suggest_name

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     pass
 
 LOCK_FILE = "model.lock.json"
-SERVE_SCRIPT = "serve.sh"
 SERVE_ARCHIVE = "serving.pyz"
 
 # Our runners set MAAS_PYTHON to a Python that suffices, and MODEL_HOST. Metron's service sets neither: in its

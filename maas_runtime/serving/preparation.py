@@ -16,9 +16,9 @@ from pathlib import Path
 from maas_runtime.serving.archive import build_serving_archive
 from maas_runtime.serving.detection import DetectedModel, find_model
 from maas_runtime.serving.errors import ServingError
-from maas_runtime.serving.lock import LOCK_FILE, SCRIPT, SERVE_ARCHIVE, SERVE_SCRIPT, ModelLock
+from maas_runtime.serving.lock import LOCK_FILE, SCRIPT, SERVE_ARCHIVE, ModelLock
 from maas_runtime.serving.verification import load_verified, read_content
-from maas_runtime.store.base import ModelSize, model_files
+from maas_runtime.store.base import SERVE_SCRIPT, ModelSize, model_files
 from stellar.models.signature import describe_inputs, describe_outputs
 
 GENERATED = (LOCK_FILE, SERVE_SCRIPT, SERVE_ARCHIVE)

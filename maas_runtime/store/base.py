@@ -23,6 +23,7 @@ from maas_runtime.store.content import (
 from stellar.util.abbreviate import quote
 
 SAMPLES_FILE = "samples.jsonl"  # requests before the registration; see maas_runtime.runner.samples
+SERVE_SCRIPT = "serve.sh"  # the generated start script of a model that is data; see maas_runtime.serving.lock
 ENDPOINT_FILE = "endpoint.dat"  # written by a running model; an uploaded one would be stale
 PUBLISHED = ".published"  # files for the nodes of a cluster
 SCRIPT_MARK = ".maas-script"  # contains the name of the start script

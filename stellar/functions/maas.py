@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stellar.maas.client.client import ModelClient
     from stellar.maas.errors import MaasError
     from stellar.maas.registry import Registry
-    from stellar.maas.routing import Chosen
+    from stellar.maas.routing import Chosen, Given
 
 T = TypeVar("T")
 
@@ -32,6 +32,7 @@ class _MaasClasses(NamedTuple):
     client: type[ModelClient]
     registry: type[Registry]
     chosen: type[Chosen]
+    given: type[Given]
     failure: type[MaasError]
 
 
@@ -44,9 +45,9 @@ def _load_maas() -> _MaasClasses:
     from stellar.maas.client.client import ModelClient
     from stellar.maas.errors import MaasError
     from stellar.maas.registry import Registry
-    from stellar.maas.routing import Chosen
+    from stellar.maas.routing import Chosen, Given
 
-    return _MaasClasses(ModelClient, Registry, Chosen, MaasError)  # type: ignore[type-abstract]
+    return _MaasClasses(ModelClient, Registry, Chosen, Given, MaasError)  # type: ignore[type-abstract]
 
 
 # True after MAAS_GET_ENDPOINT reported that it found no endpoint: MAAS_MODEL_APPLY does not report that null again
@@ -87,7 +88,7 @@ def get_endpoint(
         return None
     if _REPORTED.get():
         _REPORTED.set(False)
-    return endpoint if version is not None else maas.chosen(endpoint, key)
+    return maas.chosen(endpoint, key) if version is None else maas.given(endpoint)
 
 
 def _report_null_name(client: ModelClient | None) -> None:
@@ -130,9 +131,13 @@ def model_apply(context: Context, endpoint: object, function: object, args: obje
         return None
     if isinstance(function, _MAPS) and args is None:
         function, args = None, function
-    call = client.apply if getattr(client, "cooperative", False) else partial(offload, client.apply)
+    args = args if isinstance(args, _MAPS) else {}
+    function = function if isinstance(function, str) else None
     try:
-        return call(endpoint, function if isinstance(function, str) else None, _to_parameters(args))
+        if hasattr(client, "apply_values"):  # a client of another kind, as of tests, gets parameters
+            return client.apply_values(endpoint, function, args, _to_parameters)
+        call = client.apply if getattr(client, "cooperative", False) else partial(offload, client.apply)
+        return call(endpoint, function, _to_parameters(args))
     except maas.failure:  # already counted and logged by the client; Metron returns null here
         return None
 
@@ -154,10 +159,8 @@ def _service(context: Context, kind: type[T]) -> T:
     raise LookupError("no model registry configured; pass --registry DIR or add a Registry to the context")
 
 
-def _to_parameters(args: object) -> dict[str, Any]:
+def _to_parameters(args: Mapping[Any, Any]) -> dict[str, Any]:
     """Return the parameters of a request, with floats formatted as in Stellar."""
-    if not isinstance(args, _MAPS):
-        return {}
     return {
         name if name.__class__ is str else to_string(name): to_string(value) if isinstance(value, float) else value
         for name, value in args.items()

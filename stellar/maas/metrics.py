@@ -45,9 +45,16 @@ SHADOWS = Metric(
     "Calls to shadows by outcome: agreed, disagreed, failed, or dropped because the shadow was busy.",
     ("outcome",),
 )
+LOCAL = Metric(
+    "stellar_model_local_calls_total",
+    "counter",
+    "Calls of models that `maas.local` evaluates in this process: evaluated, or sent to an instance while the model is "
+    "not loaded or a rollout judges it.",
+    ("outcome",),
+)
 METRICS = (
     CALLS, REQUESTS, RETRIES, HEDGES, LATENCY, INSTANCES, INSTANCE_REQUESTS, OPENED, CIRCUITS, CACHE_ENTRIES,
-    CACHE_BYTES, SHADOWS,
+    CACHE_BYTES, SHADOWS, LOCAL,
 )  # fmt: skip
 
 
@@ -84,6 +91,8 @@ def _collect_totals(counters: Counters) -> Iterator[MetricSample]:
     yield SHADOWS.sample(counters.disagreed, "disagreed")
     yield SHADOWS.sample(counters.shadow_failed, "failed")
     yield SHADOWS.sample(counters.shadow_dropped, "dropped")
+    yield LOCAL.sample(counters.local, "evaluated")
+    yield LOCAL.sample(counters.local_sent, "sent")
 
 
 def _collect_instances(client: ModelClient) -> Iterator[MetricSample]:

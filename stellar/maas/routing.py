@@ -26,6 +26,12 @@ log = logging.getLogger(__name__)
 TRAFFIC = "traffic"  # the directory of the plans, below `ext`
 
 
+class Given(dict[str, Any]):
+    """An endpoint as a map that the registry gave for a version that the caller named."""
+
+    __slots__ = ()
+
+
 class Chosen(dict[str, Any]):
     """An endpoint as a map, whose version the caller left open: chosen by the plan, or the newest.
 

@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from stellar.maas import MaasError, ModelClient
+    from stellar.maas.client.encoding import Arguments
+    from stellar.maas.client.local import ToParameters
 
 
 @dataclass(slots=True)
@@ -72,6 +74,8 @@ class ReportingClient:
         self.cooperative = getattr(client, "cooperative", False)
         if (find := getattr(client, "endpoint", None)) is not None:  # a test double may lack it
             self.endpoint = find
+        if hasattr(client, "apply_values"):
+            self.apply_values = self._apply_values
 
     def apply(self, endpoint: Mapping[str, Any], function: str | None = None, arguments: Any = None) -> dict[str, Any]:
         """Call the model; see `ModelClient.apply`."""
@@ -79,6 +83,18 @@ class ReportingClient:
 
         try:
             return self._client.apply(endpoint, function, arguments)
+        except MaasError as error:
+            _report_call(endpoint, error)
+            raise
+
+    def _apply_values(
+        self, endpoint: Mapping[str, Any], function: str | None, values: Arguments, to_parameters: ToParameters | None
+    ) -> dict[str, Any]:
+        """Call the model; see `ModelClient.apply_values`."""
+        from stellar.maas import MaasError
+
+        try:
+            return self._client.apply_values(endpoint, function, values, to_parameters)
         except MaasError as error:
             _report_call(endpoint, error)
             raise

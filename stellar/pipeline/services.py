@@ -152,12 +152,13 @@ class ServiceConnector:
         return self._models[1:]
 
     def _connect_models(self, settings: ClientSettings) -> tuple[ClientSettings, Registry, ModelClient]:
+        from stellar.local_models import open_local_models
         from stellar.maas import ModelClient
 
         options = self._options
         registry = _open_registry(find_registry(options), self._zookeeper or options.zookeeper, settings)
         self._opened.callback(registry.close)
-        client = ModelClient(registry, settings)
+        client = ModelClient(registry, settings, local=open_local_models(registry, settings))
         if self._metrics is not None:
             self._metrics.use_client(client)
         if not options.quiet:

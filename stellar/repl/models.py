@@ -22,13 +22,14 @@ def use_models(session: Session, directory: str | None, zookeeper: ZooKeeper | s
 
     Raise ValueError if the registry can't be used.
     """
+    from stellar.local_models import open_local_models
     from stellar.maas import ClientSettings, ModelClient, Registry
     from stellar.maas.registries.open import open_registry
 
     # Don't wait for missing instances: at a prompt, errors are shown immediately
     settings = ClientSettings.from_global({"maas.wait.ms": 0, **session.settings})
     registry = open_registry(directory, zookeeper, settings)
-    client = ModelClient(registry, settings)
+    client = ModelClient(registry, settings, local=open_local_models(registry, settings))
     session.use({Registry: registry, ModelClient: client}, registry, client)
 
 

@@ -53,7 +53,7 @@ def command_cache(name: str, config: object = None) -> Iterator[None]:
     name: the name of the command
     config: the file, directory or other location of its configuration; each has a cache of its own
     """
-    directory = os.environ.get(VARIABLE) or _default_directory()
+    directory = os.environ.get(VARIABLE) or find_default_directory()
     if directory is None or directory == OFF:
         yield
         return
@@ -101,8 +101,8 @@ def _save_at_exit() -> None:
     atexit.register(save_cache)
 
 
-def _default_directory() -> str | None:
-    """Return the directory for commands by the conventions of the platform; None if the user has no home directory."""
+def find_default_directory() -> str | None:
+    """Return the user's directory for caches by the conventions of the platform; None without a home directory."""
     if sys.platform == "darwin":
         base = os.path.expanduser("~/Library/Caches")
     else:

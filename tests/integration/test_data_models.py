@@ -10,6 +10,7 @@ import pytest
 
 from stellar import compile, evaluate_many
 from stellar.language.context import Context
+from stellar.local_models import open_local_models
 from stellar.maas import ClientSettings, Model, ModelClient, Registry
 from tests.maas_runtime.serving.models import FFSN, LIGHTGBM_FILE, write_model
 
@@ -30,10 +31,14 @@ def options(folder, version, instances=2):
 
 
 class Scores:
-    """A stream of scores, many in flight at once: of five systems, which the versions label differently."""
+    """A stream of scores, many in flight at once: of five systems, which the versions label differently.
 
-    def __init__(self, registry):
-        self.client = ModelClient(registry, ClientSettings(cache_size=0))
+    kinds: of the models that are evaluated in this process
+    """
+
+    def __init__(self, registry, *kinds):
+        settings = ClientSettings(cache_size=0, local=kinds)
+        self.client = ModelClient(registry, settings, local=open_local_models(registry, settings))
         self.labels = Counter()
         self._context = Context({Registry: registry, ModelClient: self.client})
         self._closing = threading.Event()
@@ -68,19 +73,25 @@ def ffsn(tmp_path):
     return tmp_path / "ffsn"
 
 
-def test_a_version_replaces_another_under_load_and_no_call_fails(world, ffsn, tmp_path):
+def test_a_version_replaces_another_under_load_and_no_call_fails(world, ffsn, tmp_path, monkeypatch):
     world.start()
     wait_for(lambda: "this service leads" in world.log())
     uploaded = "".join(f"uploaded {file}\n" for file in ("model.lock.json", "model.pmml", "serve.sh", "serving.pyz"))
     assert world.deploy(*options(ffsn, "1.0"), "--wait") == f"{uploaded}ffsn @ 1.0: 2 desired\nffsn @ 1.0: 2 ready\n"
     write_model(tmp_path / "newer", NEWER)
-    with Scores(world.registry) as scores:
-        scores.await_label("0")
-        assert scores.labels.keys() == {"0"}
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with Scores(world.registry) as requests, Scores(world.registry, "pmml") as local:
+        for scores in (requests, local):
+            scores.await_label("0")
+            assert scores.labels.keys() == {"0"}
         world.deploy(*options(tmp_path / "newer", "2.0"), "--replace", "--wait")
-        scores.await_label("1")
-    assert scores.labels.keys() == {"0", "1"}
-    assert scores.client.counters().failures == {}
+        requests.await_label("1")
+        local.await_label("1")
+    for scores in (requests, local):
+        assert scores.labels.keys() == {"0", "1"}
+        assert scores.client.counters().failures == {}
+    counters = local.client.counters()
+    assert counters.local > counters.local_sent > 0, "a rollout judges the instances by some requests"
     assert {instance.model for instance in world.registry.instances()} == {Model("ffsn", "2.0")}
 
 

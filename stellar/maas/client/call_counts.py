@@ -21,8 +21,9 @@ class CallCounts:
     calls: all calls
     cache_hits: calls that got a cached result
     joined: calls that waited for the result of an equal call
-    succeeded: calls that made a request themselves, and returned its result
+    succeeded: calls that made a request themselves, or were evaluated in this process, and returned the result
     shared: calls that returned the result of an equal call
+    local: calls that were evaluated in this process
     failures: failed calls by reason
     """
 
@@ -31,6 +32,7 @@ class CallCounts:
     joined: int = 0
     succeeded: int = 0
     shared: int = 0
+    local: int = 0
     failures: Counter[Reason] = field(default_factory=Counter)
 
 

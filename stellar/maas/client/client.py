@@ -16,7 +16,7 @@ from functools import partial
 from math import inf
 from time import monotonic
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from stellar.maas.client.attempts import Decoded, ModelCall, Read, Result
 from stellar.maas.client.batching import Abandoned, Batcher, error_for_others
@@ -27,6 +27,7 @@ from stellar.maas.client.encoding import Arguments, encode_query, function_path,
 from stellar.maas.client.failure_log import FailureLog
 from stellar.maas.client.instances import DeploymentTracker
 from stellar.maas.client.latencies import ModelLatencies
+from stellar.maas.client.local import EvaluatedInstance, LocalCalls, LocalModels, ToParameters
 from stellar.maas.client.outages import Outages
 from stellar.maas.client.reporter import Reporter
 from stellar.maas.client.reselect import choose_again
@@ -38,7 +39,7 @@ from stellar.maas.errors import MaasError, ModelNotFound, ModelUnavailable, Reas
 from stellar.maas.registry import Registry
 from stellar.maas.routing import Chosen
 from stellar.maas.schema import Model, ModelEndpoint, read_json
-from stellar.maas.transport.base import Transport
+from stellar.maas.transport.base import Response, Transport
 from stellar.maas.transport.http import HttpTransport
 from stellar.monitoring.metrics import Distribution
 from stellar.net.allowed_hosts import AllowedHosts, find_url_problem
@@ -67,6 +68,8 @@ class Counters:
     circuits: state of each circuit that is not closed, by URL: "open", "half-open" or "resting"
     compared, disagreed: calls whose result was compared with a shadow's, and those with a different result
     shadow_failed, shadow_dropped: calls that failed at the shadow, and calls that it was not sent because it was busy
+    local: calls that were evaluated in this process; they are no requests
+    local_sent: calls that were not, although their kind of model can be: the model is not loaded, or is being judged
     """
 
     calls: int = 0
@@ -82,6 +85,8 @@ class Counters:
     disagreed: int = 0
     shadow_failed: int = 0
     shadow_dropped: int = 0
+    local: int = 0
+    local_sent: int = 0
 
 
 @dataclass(slots=True)
@@ -113,6 +118,8 @@ class ModelClient:
     clock: monotonic seconds, for the age of cached results
     on_failure: called with name, version, reason and URL for each failed call, in the caller's thread
     on_disagreement: called for each result of a shadow that differs from the caller's, in another thread
+    local: models that are evaluated in this process if the setting `local` has their kind; see
+        `stellar.local_models`
 
     Results are cached by the model's name and version, the function and the arguments, independent of the instance,
     until all instances of that version have been replaced. Concurrent equal calls share one request.
@@ -128,6 +135,7 @@ class ModelClient:
         clock: Callable[[], float] = monotonic,
         on_failure: OnFailure | None = None,
         on_disagreement: OnDisagreement | None = None,
+        local: LocalModels | None = None,
     ) -> None:
         self.registry = registry
         self._settings = settings = settings or ClientSettings()
@@ -149,8 +157,12 @@ class ModelClient:
         self._deployments = DeploymentTracker(registry, retire)
         self._outages = Outages(settings.wait_ms / 1000)
         self._batcher = Batcher(settings.batch_size, settings.batch_wait_ms / 1000)
-        self._reporter = Reporter(registry)
+        self._local: LocalCalls | None = None
+        self._reporter = Reporter(registry, lambda: self._local.read_counts() if self._local is not None else {})
         self._dispatcher = Dispatcher(registry, settings, self._transport, self._outages, self, self._reporter)
+        if local is not None and settings.local:
+            is_allowed = self._dispatcher.is_allowed
+            self._local = LocalCalls(registry, local, settings.local, is_allowed, self, self._counts)
         self._shadows = Shadows(
             registry,
             self._call_shadow,
@@ -172,7 +184,7 @@ class ModelClient:
         circuits = dict(self.registry.breakers.states())
         with self._lock:
             total = self._counts.sum()
-            calls = {"calls": total.calls, "cache_hits": total.cache_hits, "joined": total.joined}
+            calls = {"calls": total.calls, "cache_hits": total.cache_hits, "joined": total.joined, "local": total.local}
             return replace(self._counters, **calls, failures=total.failures, circuits=circuits, **shadows)
 
     def counts_by_model(self) -> dict[Model, CallCounts]:
@@ -245,10 +257,23 @@ class ModelClient:
 
         Raises ModelUnavailable or ModelRefused.
         """
+        return self.apply_values(endpoint, function, arguments or {}, None)
+
+    def apply_values(
+        self,
+        endpoint: Mapping[str, Any],
+        function: str | None,
+        values: Arguments,
+        to_parameters: ToParameters | None,
+    ) -> Result:
+        """Return the model's result for values of a language, as `apply` does.
+
+        to_parameters: converts the values to arguments if they are sent
+        """
         until = self._deadline()
         while True:
             try:
-                return self._apply(endpoint, function, arguments or {}, until)
+                return self._apply(endpoint, function, values, to_parameters, until)
             except MaasError as error:
                 if (substitute := choose_again(endpoint, self.registry)) is None:
                     self.record_failure(endpoint, error)
@@ -256,7 +281,26 @@ class ModelClient:
                 log.debug("%s; calling %s @ %s instead", error, substitute["name"], substitute["version"])
                 endpoint = substitute
 
-    def _apply(self, endpoint: Mapping[str, Any], function: str | None, arguments: Arguments, until: float) -> Result:
+    def _apply(
+        self,
+        endpoint: Mapping[str, Any],
+        function: str | None,
+        arguments: Arguments,
+        to_parameters: ToParameters | None,
+        until: float,
+    ) -> Result:
+        if self._local is not None and (found := self._local.find(endpoint, function)) is not None:
+            plan = self.registry.traffic(found.model.name)
+            if plan is None:  # the common case
+                return self._evaluate(found, arguments, to_parameters)
+            if not self._local.is_sampled(plan):
+                result = self._evaluate(found, arguments, to_parameters)
+                if plan.shadow is not None:
+                    parameters = arguments if to_parameters is None else to_parameters(arguments)
+                    self._shadows.submit(endpoint, function, encode_query(parameters), result)
+                return result
+        if to_parameters is not None:
+            arguments = to_parameters(arguments)
         request = self._new_request(endpoint, function, arguments, until)
         while True:
             if (cached := self._cache.get(request.key)) is not None:
@@ -274,6 +318,38 @@ class ModelClient:
         result = self._lead(request)
         self._shadows.submit(endpoint, function, request.query, result)
         return result
+
+    def _evaluate(self, found: EvaluatedInstance, arguments: Arguments, to_parameters: ToParameters | None) -> Result:
+        """Return the result of a model in this process. Raises ModelRefused, as for the response of its instance.
+
+        The call is counted as one of the instance. It is not cached: a look-up takes longer than the evaluation.
+        """
+        result = found.score(arguments, to_parameters)
+        if isinstance(result, Response):
+            return self._raise_refusal(found, result)
+        counts = found.counts
+        with self._lock:
+            counts.calls += 1
+            counts.local += 1
+            counts.succeeded += 1
+            found.calls += 1
+        self._reporter.start()
+        return result
+
+    def _raise_refusal(self, instance: EvaluatedInstance, response: Response) -> NoReturn:
+        """Raise the error that the response of an instance raises."""
+        with self._lock:
+            instance.counts.calls += 1
+            instance.counts.local += 1
+            instance.calls += 1
+            instance.failures += 1
+        self._reporter.start()
+        try:
+            decode_one(f"{instance.url.removesuffix('/')}/apply", response)
+        except MaasError as error:
+            error.url = instance.url
+            raise
+        raise AssertionError("a response without a result is an error")
 
     def _new_request(
         self, endpoint: Mapping[str, Any], function: str | None, arguments: Arguments, until: float

@@ -16,7 +16,7 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from time import monotonic
 from typing import NamedTuple
 
@@ -49,10 +49,13 @@ class _Observed(NamedTuple):
 
 
 class Reporter:
-    """Counts the calls of a client, and reports them to the registry. Safe for threads and forks."""
+    """Counts the calls of a client, and reports them to the registry. Safe for threads and forks.
 
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
+    read_local: returns the counts of calls that are not counted here
+    """
+
+    def __init__(self, registry: Registry, read_local: Callable[[], Counts] = dict) -> None:
+        self._registry, self._read_local = registry, read_local
         self._is_closed = False
         self.after_fork()
         reset_after_fork(self)
@@ -81,11 +84,12 @@ class Reporter:
                 counts = self._counts[key] = [0, 0]
             counts[0] += 1
             counts[1] += failed
-        if self._thread is None:
-            self.start()
+        self.start()
 
     def start(self) -> None:
         """Start the thread, if it does not run; a circuit was opened, or a call was counted."""
+        if self._thread is not None:
+            return
         with self._lock:
             if self._thread is None and not self._is_closed:
                 self._called_at = monotonic()
@@ -134,7 +138,11 @@ class Reporter:
     def read_counts(self) -> Counts:
         """Return a copy of the counts."""
         with self._lock:
-            return {key: (calls, failures) for key, (calls, failures) in self._counts.items()}
+            counts = {key: (calls, failures) for key, (calls, failures) in self._counts.items()}
+        for key, (calls, failures) in self._read_local().items():
+            sent, failed = counts.get(key, (0, 0))
+            counts[key] = sent + calls, failed + failures
+        return counts
 
     def _observe(self, counts: Counts) -> dict[str, _Observed]:
         """Return the rollouts of the models that this client calls, by model.

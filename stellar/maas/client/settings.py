@@ -29,6 +29,7 @@ from stellar.util.settings import (
 log = logging.getLogger(__name__)
 
 CHOICES = ("uniform", "least-busy")
+LOCAL_KINDS = ("pmml", "xgboost", "lightgbm")
 VERSION_COMPARISONS = ("natural", "lexical")
 
 PREFIX = "maas."
@@ -52,6 +53,12 @@ def _hosts(value: Any) -> tuple[str, ...]:
         reject("a list of hosts")
     AllowedHosts.of(hosts)
     return tuple(hosts)
+
+
+def _local_kinds(value: Any) -> tuple[str, ...]:
+    kinds = strings(value)
+    unknown = [kind for kind in kinds if kind not in LOCAL_KINDS]
+    return reject(f"kinds out of {', '.join(LOCAL_KINDS)}") if unknown else kinds
 
 
 @dataclass(frozen=True)
@@ -182,6 +189,22 @@ class ClientSettings:
         number(0, DAY_MS),
         "How long calls wait, once per outage, for a model without a reachable instance; 0 for not at all, like "
         "Metron.",
+    )
+
+    local: tuple[str, ...] = setting(
+        "maas.local",
+        (),
+        _local_kinds,
+        "Kinds of models that this process evaluates itself instead of calling their instances: `pmml`, `xgboost`, "
+        "`lightgbm`; none by default. See [In this process](call.md#in-this-process).",
+    )
+    local_store: str = setting(
+        "maas.local.store",
+        "",
+        _path,
+        "Model store from which `maas.local` reads the files: a directory, `hdfs://HOST:PORT` or "
+        "`webhdfs://HOST:PORT`; "
+        "by default that of `maas serve` with the same registry.",
     )
 
     def __post_init__(self) -> None:

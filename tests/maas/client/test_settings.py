@@ -43,6 +43,8 @@ BAD: dict[str, tuple[list[object], str]] = {
     "maas.tls.key": (["/no/such/file", 1], "a readable file"),
     "maas.http.auth": (["/no/such/file", 1], "a readable file"),
     "maas.http.auth.plain": (["yes", 1, None], "true or false"),
+    "maas.local": ([["onnx"], ["PMML"]], "kinds out of pmml, xgboost, lightgbm"),
+    "maas.local.store": ([1, None, ["a"]], "a path"),
 }
 
 

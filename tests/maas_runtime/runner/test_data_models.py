@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from maas_runtime.runner.data_models import describe_data_model
-from maas_runtime.serving.lock import LOCK_FILE, SCRIPT, SERVE_SCRIPT, ModelLock
+from maas_runtime.serving.lock import LOCK_FILE, SCRIPT, ModelLock
+from maas_runtime.store.base import SERVE_SCRIPT
 
 CONTENT = f"/.content/{'0' * 64}"
 
@@ -27,7 +28,6 @@ def test_a_script_of_the_user_is_code(work):
     assert describe_data_model(work, SERVE_SCRIPT, CONTENT) == {}
     (work / SERVE_SCRIPT).write_text("#!/bin/sh\n")
     assert describe_data_model(work, SERVE_SCRIPT, CONTENT) == {}
-    assert describe_data_model(work, "rest.sh", CONTENT) == {}
 
 
 def test_without_a_copy_in_the_store_there_is_nothing_to_publish(work):

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from urllib.request import urlopen
 
 import pytest
@@ -18,7 +19,10 @@ from maas_runtime.errors import DeployError
 from maas_runtime.serving.errors import ServingError
 from maas_runtime.serving.preparation import GENERATED, complete_folder
 from maas_runtime.store.base import ModelSize
-from stellar.maas import FileRegistry, ModelClient
+from stellar import compile
+from stellar.language.context import Context
+from stellar.local_models import open_local_models
+from stellar.maas import ClientSettings, FileRegistry, ModelClient, Registry
 from tests.maas_runtime.serving.models import FFSN, LIGHTGBM_FILE, XGBOOST_FILE, write_model
 
 FFSN_AT = ("-mo", "ADD", "-m", 512, "-n", "ffsn", "-v", "1.0", "-ni", 1, "-hmp", "ffsn/1.0")
@@ -194,3 +198,30 @@ def test_metrons_service_can_run_it_from_a_flat_directory_of_links(ffsn, tmp_pat
                 process.send_signal(signal.SIGTERM)
     assert content.keys() <= {"url", "functions"}, "Metron's service rejects a file with other keys"
     assert content["url"].startswith("http://0.0.0.0:"), "other machines call it"
+
+
+def test_a_pipeline_evaluates_the_model_of_a_deployed_folder_itself(maas, ffsn, registry_dir, tmp_path, monkeypatch):
+    """The same results by HTTP and in process; the model is read from the store of the service."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    maas("serve", "--drain-seconds", 0)
+    assert maas("deploy", "-lmp", ffsn, *FFSN_AT, "--wait").returncode == 0
+    ask = compile("MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('ffsn'), {'n_systems': n, 'tld': 'ru'})")
+    records = [{"n": n} for n in (1, 9, 9.0, "9", None, "many", 1.5, 2**40)]
+    results = {}
+    for kinds in ([], ["pmml"]):
+        settings = ClientSettings.from_global({"maas.local": kinds, "maas.cache.maxSize": 0})
+        with FileRegistry(registry_dir) as registry:
+            local = open_local_models(registry, settings)
+            with ModelClient(registry, settings, local=local) as client:
+                context = Context({Registry: registry, ModelClient: client})
+                deadline = time.monotonic() + 60
+                while kinds and not client.counters().local:
+                    assert time.monotonic() < deadline
+                    ask({"n": 1}, context)
+                before = client.counters()
+                results[len(kinds)] = [ask(record, context) for record in records]
+                after = client.counters()
+        assert after.failures == {"bad request": 3}
+        assert (after.local - before.local, after.requests - before.requests) == ((8, 0) if kinds else (0, 8))
+    assert results[0] == results[1]
+    assert results[0][1]["ffsn"] == "1"
