@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, quote_plus, urlsplit
 import aiohttp
 import httpx
 
+from benchmarks.local_calls import measure_local_calls
 from benchmarks.measure import ROOT, interleave
 from benchmarks.peers import Compile
 from benchmarks.report import Finding, GroupResult, Limit, Quantity, Table, ratio
@@ -74,6 +75,7 @@ def models(peers: dict[str, Compile | None], seconds: float) -> GroupResult:
     with _serve_model(0) as quick, _serve_model(SECONDS) as slow:
         calls = _measure_calls(quick, seconds)
         rates, requests = _measure_streams(slow, seconds)
+    local, local_finding = measure_local_calls(seconds)
     httpx_call, sequential = calls["httpx.Client"], rates[SEQUENTIAL].per_second
     table = Table(
         "One call to a model, kept-alive http",
@@ -102,8 +104,9 @@ def models(peers: dict[str, Compile | None], seconds: float) -> GroupResult:
         Finding(BATCH, 100 * sequential / rates[BATCHED].per_second),
         Finding(CACHED, 100 * sequential / rates[CACHING].per_second),
         Finding(REPEATS, requests),
+        local_finding,
     ]
-    return GroupResult([table, streams], found)
+    return GroupResult([table, local, streams], found)
 
 
 def _measure_calls(url: str, seconds: float) -> dict[str, float]:

@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("benchmarks", reason="the benchmarks are in the checkout, not in the wheel")
 pytest.importorskip("aiohttp", reason="a peer in the benchmarks; pip install '.[bench]'")
 
-from benchmarks import models, registry
+from benchmarks import local_calls, models, registry
 
 
 def test_every_client_is_measured_and_no_repeated_record_is_requested_twice() -> None:
@@ -16,7 +16,17 @@ def test_every_client_is_measured_and_no_repeated_record_is_requested_twice() ->
         assert client in result.text
     figures = {finding.limit: finding.figure for finding in found}
     assert figures[models.REPEATS] == 1
-    limits = {models.CALL, models.STREAM, models.GATHER, models.BATCH, models.CACHED, models.REPEATS, models.WINDOW}
+    assert "in the process of the client" in result.text
+    limits = {
+        local_calls.LOCAL,
+        models.CALL,
+        models.STREAM,
+        models.GATHER,
+        models.BATCH,
+        models.CACHED,
+        models.REPEATS,
+        models.WINDOW,
+    }
     assert figures.keys() == limits
     assert all(figure > 0 for figure in figures.values())
 
