@@ -125,4 +125,7 @@ def test_the_beginning_of_an_error_body_is_in_the_error_but_not_in_the_log(statu
     assert raised.value.details.isprintable()
     assert "record.example" not in str(raised.value)
     assert "secret" not in caplog.text
-    assert warnings(caplog)[0].startswith(f"dga 1.0: http://one/apply responded with status {status}, not 200 (bad re")
+    reason = "declined" if status == 422 else "bad re"
+    assert warnings(caplog)[0].startswith(
+        f"dga 1.0: http://one/apply responded with status {status}, not 200 ({reason}"
+    )
