@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from stellar.models.boosters.documents import LARGEST_SINGLE, MISSING
 from stellar.models.errors import KeyOrigin, NotExported
-from stellar.models.forms.expressions import Apply, ConstantForm, ExpressionForm, FieldRef
+from stellar.models.forms.expressions import Apply, ConstantForm, ExpressionForm, FieldRef, MapValues
 from stellar.models.forms.fields import DataField, DerivedField, FieldType, ListedValue, MiningField, ValueRange
 from stellar.util.abbreviate import quote
 
@@ -25,6 +25,7 @@ class FeatureColumn:
     sources: fields without which the column is missing
     data: type of the values
     indicator: field and category, of a column that is 1 if the field has the category, else 0
+    values_of: field whose categories it has
     """
 
     label: str
@@ -32,6 +33,7 @@ class FeatureColumn:
     sources: frozenset[str]
     data: str = "double"
     indicator: tuple[str, str] | None = None
+    values_of: str | None = None
 
 
 Columns = tuple[FeatureColumn, ...]
@@ -98,7 +100,7 @@ class FeatureSchema:
         self._features = {name: _Feature() for name in names}
         self.derived: list[DerivedField] = []
         self._reserved: set[str] = set()
-        self._by_expression: dict[tuple[ExpressionForm, str], str] = {}
+        self._by_expression: dict[tuple[object, str], str] = {}
         if len(self._features) < len(names):
             twice = next(name for index, name in enumerate(names) if name in names[:index])
             raise NotExported(f"two features have the name {quote(twice)}; rename one")
@@ -110,7 +112,7 @@ class FeatureSchema:
 
     def columns(self) -> Columns:
         """Return the columns of the training data."""
-        return tuple(FeatureColumn(name, refer(name), frozenset([name])) for name in self._features)
+        return tuple(FeatureColumn(name, refer(name), frozenset([name]), values_of=name) for name in self._features)
 
     # -- Use of fields ------------------------------------------------------------------------------------------------
 
@@ -159,8 +161,8 @@ class FeatureSchema:
         is_open: categories that training did not have are accepted
         is_unknown_missing: they are missing values
         """
-        if (feature := self._find_raw(column)) is None:
-            return
+        if (feature := self._features.get(column.values_of or "")) is None:
+            raise NotExported(f"column {quote(column.label)} is computed; encode features of the records alone")
         if feature.data not in (None, data):
             raise NotExported(f"feature {quote(column.label)} has categories of two types; encode it once")
         feature.is_open = is_open and (feature.is_open or feature.data is None)
@@ -179,18 +181,19 @@ class FeatureSchema:
         """Return the name of the field that a column is, which is derived if it has none."""
         if isinstance(column.expression, FieldRef) and column.expression.missing is None:
             return column.expression.field
-        if (name := self._by_expression.get((column.expression, column.data))) is not None:
+        key = (repr(column.expression) if isinstance(column.expression, MapValues) else column.expression, column.data)
+        if (name := self._by_expression.get(key)) is not None:
             return name
         name = self._find_free_name(column.label)
         operation = "continuous" if column.data in NUMBERS else "categorical"
         self.derived.append(DerivedField(name, FieldType(operation, column.data), column.expression, ORIGIN))
-        self._by_expression[column.expression, column.data] = name
+        self._by_expression[key] = name
         return name
 
     def refer_to(self, column: FeatureColumn) -> FeatureColumn:
         """Return a column as a reference to its field, so that it is computed once."""
         name = self.name_column(column)
-        return FeatureColumn(column.label, refer(name), column.sources, column.data)
+        return replace(column, expression=refer(name), indicator=None)
 
     def reserve(self, label: str) -> str:
         """Return a name for an output of a model, which no field and no other output has."""

@@ -23,6 +23,7 @@ from stellar.models.sklearn import (
     preprocessing,
     scaling,
     trees,
+    wrappers,
 )
 from stellar.models.sklearn.columns import ORIGIN, Columns, FeatureSchema, build_mining_field, list_items
 from stellar.models.sklearn.export import Export, Readers, find_class
@@ -53,6 +54,7 @@ READERS = Readers(
         "PCA": preprocessing.project,
         "PolynomialFeatures": preprocessing.expand_polynomial,
         "PowerTransformer": preprocessing.transform_power,
+        "QuantileTransformer": preprocessing.rank_quantiles,
         "RobustScaler": scaling.scale_robust,
         "StandardScaler": scaling.scale_standard,
         "TruncatedSVD": preprocessing.project,
@@ -117,14 +119,17 @@ READERS = Readers(
     meta={
         "BaggingClassifier": ensembles.read_bagging_classifier,
         "BaggingRegressor": ensembles.read_bagging_regressor,
+        "CalibratedClassifierCV": wrappers.read_calibrated,
         "DummyClassifier": ensembles.read_dummy_classifier,
         "DummyRegressor": ensembles.read_dummy_regressor,
         "HistGradientBoostingClassifier": boosting.read_histogram_classifier,
         "HistGradientBoostingRegressor": boosting.read_histogram_regressor,
+        "OneVsRestClassifier": wrappers.read_one_against_rest,
         "Pipeline": composition.read_pipeline,
         "RANSACRegressor": linear.read_wrapped_regressor,
         "StackingClassifier": ensembles.read_stacking,
         "StackingRegressor": ensembles.read_stacking,
+        "TransformedTargetRegressor": wrappers.read_transformed_target,
         "VotingClassifier": ensembles.read_voting_classifier,
         "VotingRegressor": ensembles.read_voting_regressor,
         **dict.fromkeys(_SEARCHES.split(), ensembles.read_best),

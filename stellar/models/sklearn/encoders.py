@@ -156,7 +156,8 @@ def map_categories(
     mapped = MapValues(
         ((name, "category"),), rows, "number", _write_number(unknown), _write_number(found), "double", ORIGIN
     )
-    return FeatureColumn(f"{label}({column.label})", mapped, source.sources if found is None else frozenset())
+    sources = source.sources if found is None else frozenset()
+    return export.schema.refer_to(FeatureColumn(f"{label}({column.label})", mapped, sources))
 
 
 def _write_number(value: float | None) -> Any:

@@ -26,6 +26,7 @@ from stellar.models.sklearn.goals import (
     output_share,
     output_value,
     predict_number,
+    require_shares,
 )
 from stellar.models.sklearn.trees import build_shares, select_columns
 
@@ -87,8 +88,9 @@ def read_bagging_classifier(estimator: Any, columns: Columns, goal: Goal, export
         return chain_votes(read(is_chained=True), [1.0] * len(parts), goal, export, "simplemax")
     models = read(is_chained=False)
     if not any(map(list_chained, models)):  # JPMML does not average chains
-        return classify(build_ensemble("average", models), goal)
-    return _chain_shares(names, read(is_chained=True), [1.0] * len(parts), goal, export)
+        name = find_class(estimator.estimators_[0])
+        return classify(build_ensemble("average", (require_shares(model, name) for model in models)), goal)
+    return chain_shares(names, read(is_chained=True), [1.0] * len(parts), goal, export)
 
 
 def _read_classifier(inner: Any, columns: Columns, goal: Goal, export: Export, *, is_chained: bool) -> ModelForm:
@@ -119,10 +121,10 @@ def read_voting_classifier(estimator: Any, columns: Columns, goal: Goal, export:
     weights = list(map(float, estimator._weights_not_none or [1.0] * len(models)))
     if estimator.voting != "soft":
         return chain_votes(models, weights, replace(goal, has_outputs=False), export, "simplemax")
-    return _chain_shares([name for name, _ in list_named(estimator)], models, weights, goal, export)
+    return chain_shares([name for name, _ in list_named(estimator)], models, weights, goal, export)
 
 
-def _chain_shares(
+def chain_shares(
     names: Sequence[str], models: Sequence[ModelForm], weights: Sequence[float], goal: Goal, export: Export
 ) -> ModelForm:
     """Return a classifier by the weighted average of the shares of classifiers."""
@@ -130,13 +132,14 @@ def _chain_shares(
     terms: list[list[tuple[float, str]]] = [[] for _ in goal.categories]
     for name, model, weight in zip(names, models, weights, strict=True):
         labels = [export.schema.reserve(f"{name}.probability({category})") for category in goal.categories]
-        chained.append(add_outputs(model, map(_output_hidden_share, goal.categories, labels)))
+        chained.append(add_outputs(require_shares(model, name), map(output_hidden_share, goal.categories, labels)))
         for pairs, label in zip(terms, labels, strict=True):
             pairs.append((weight, label))
     return chain([*chained, classify(build_softmax(terms, goal, "simplemax"), goal.last())], goal)
 
 
-def _output_hidden_share(category: str, name: str) -> OutputField:
+def output_hidden_share(category: str, name: str) -> OutputField:
+    """Return the output of the probability of a category, which other models use."""
     return output_share(category, name, is_final=False)
 
 
@@ -188,10 +191,10 @@ def _read_stacked(
     """Return a model of a stack, and the names of its outputs. Of two classes there is one output."""
     if method == "predict_proba":
         categories = find_classes(inner, goal.categories)
-        model = export.read_model(inner, columns, goal.inside(categories).last())
+        model = export.read_shares(inner, columns, goal.inside(categories).last())
         used = categories[1:] if len(categories) == 2 else categories
         names = [export.schema.reserve(f"{name}.probability({category})") for category in used]
-        return add_outputs(model, map(_output_hidden_share, used, names)), names
+        return add_outputs(model, map(output_hidden_share, used, names)), names
     if method == "predict" and not goal.categories:
         model = export.read_model(inner, columns, goal.inside().last())
         label = export.schema.reserve(f"prediction({name})")

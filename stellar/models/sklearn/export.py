@@ -9,7 +9,7 @@ from typing import Any
 from stellar.models.errors import NotExported
 from stellar.models.forms.model import ModelForm
 from stellar.models.sklearn.columns import Columns, FeatureSchema
-from stellar.models.sklearn.goals import Goal
+from stellar.models.sklearn.goals import Goal, require_shares
 from stellar.util.suggestions import suggest_name
 
 Transform = Callable[[Any, Columns, "Export"], Columns]
@@ -66,6 +66,10 @@ class Export:
             allows_infinite=name.startswith("HistGradientBoosting"),
         )
         return read(estimator, columns, goal, self)
+
+    def read_shares(self, estimator: Any, columns: Columns, goal: Goal) -> ModelForm:
+        """Return the model of a classifier. Raise NotExported if it has no probabilities in PMML."""
+        return require_shares(self.read_model(estimator, columns, goal), find_class(estimator))
 
 
 def find_class(estimator: Any) -> str:

@@ -24,7 +24,7 @@ DOUBLE = FieldType("continuous", "double")
 class Goal:
     """What a model predicts.
 
-    target: name of the predicted field
+    target: name of the predicted field; empty for a model that has none
     categories: strings of the classes, by index; empty for numbers
     data: type of the classes
     has_target: the model declares the target, which trees of a forest need not
@@ -47,7 +47,11 @@ class Goal:
 
     def last(self) -> Goal:
         """The goal of a model of a chain whose prediction is used: it declares the target."""
-        return replace(self, has_target=True)
+        return replace(self, has_target=bool(self.target))
+
+    def untyped(self, categories: tuple[str, ...]) -> Goal:
+        """The goal of a model of a chain with classes that the target has not."""
+        return replace(self.inside(categories), target="", data="string")
 
 
 def find_type(values: Sequence[Any]) -> str:
@@ -198,6 +202,14 @@ def chain(models: Iterable[ModelForm], goal: Goal) -> ModelForm:
     """
     inner = [other for model in models for other in list_chained(model) or [model]]
     return build_model(inner[-1].function, build_ensemble("modelChain", inner), goal)
+
+
+def require_shares(model: ModelForm, name: str) -> ModelForm:
+    """Return a model. Raise NotExported if it has no probabilities, which others use."""
+    last = (list_chained(model) or [model])[-1]
+    if isinstance(last.body, bodies.NearestForm | bodies.VectorMachineForm):
+        raise NotExported(f"{name} has no probabilities in PMML; use another estimator within this one")
+    return model
 
 
 def list_chained(model: ModelForm) -> list[ModelForm] | None:

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from dataclasses import replace
+from itertools import groupby, pairwise
 from typing import Any
 
 from stellar.models.errors import NotExported
-from stellar.models.forms.expressions import Apply, ConstantForm, Discretize, ExpressionForm, NormDiscrete
+from stellar.models.forms.expressions import (
+    Apply,
+    ConstantForm,
+    Discretize,
+    ExpressionForm,
+    NormContinuous,
+    NormDiscrete,
+)
 from stellar.models.forms.fields import ValueRange
 from stellar.models.sklearn.columns import (
     ORIGIN,
@@ -36,7 +44,10 @@ def impute(step: Any, columns: Columns, export: Export) -> Columns:
         for column, value in zip(columns, statistics, strict=True)
         if not is_missing_category(value)
     )
-    if isinstance(statistics[0], int | float):
+    if any(isinstance(value, str) for value in statistics):
+        for column in columns:
+            export.schema.use_categories(column, "string", (), is_open=True)
+    else:
         export.schema.use_numbers(columns, allows_missing=is_missing_category(step.missing_values))
     return imputed if step.indicator_ is None else (*imputed, *indicate_missing(step.indicator_, columns, export))
 
@@ -45,8 +56,10 @@ def _replace_missing(missing: Any, column: FeatureColumn, value: Any) -> Feature
     data = "string" if isinstance(value, str) else column.data
     constant = ConstantForm(value, ORIGIN) if isinstance(value, str) else number(value)
     expression = apply("if", _test_missing(missing, column), constant, column.expression)
+    if data == "string":  # a category that training did not have is returned, too
+        expression = replace(expression, invalid="asIs")
     sources = frozenset() if is_missing_category(missing) else column.sources
-    return FeatureColumn(f"imputer({column.label})", expression, sources, data)
+    return FeatureColumn(f"imputer({column.label})", expression, sources, data, values_of=column.values_of)
 
 
 def _test_missing(missing: Any, column: FeatureColumn) -> Apply:
@@ -222,6 +235,57 @@ def _yeo_johnson(value: ExpressionForm, power: float) -> ExpressionForm:
         _raise_power(apply("ln1p", value), power),
         apply("-", number(0.0), below),
     )
+
+
+# Nearer to the ends, and beyond the ends, QuantileTransformer returns the lowest and highest value
+BOUNDS_THRESHOLD = 1e-7
+EXTREMES = (-5.199337582605575, 5.19933758270342)  # of a normal distribution
+
+
+def rank_quantiles(step: Any, columns: Columns, export: Export) -> Columns:
+    """Return the columns of QuantileTransformer."""
+    references = list_items(step.references_)
+    by_column = zip(*list_items(step.quantiles_), strict=True)
+    ranked = []
+    for column, quantiles in zip(columns, by_column, strict=True):
+        source = export.schema.refer_to(column)
+        name = source.expression.field  # type: ignore[union-attr]
+        points = interpolate_quantiles(quantiles, references)
+        norm = NormContinuous(name, points, "asExtremeValues", None, ORIGIN)
+        rank = export.schema.refer_to(derive("quantile", column, norm))
+        normal = step.output_distribution == "normal"
+        ranked.append(_invert_normal(source, rank, quantiles) if normal else rank)
+    return tuple(ranked)
+
+
+def interpolate_quantiles(quantiles: Sequence[float], references: Sequence[float]) -> tuple[tuple[float, float], ...]:
+    """Return the points of a piecewise linear function, which jumps at a quantile that is repeated.
+
+    It has the average of the references there, and the first and the last of them beside it.
+    """
+    points: list[tuple[float, float]] = []
+    for quantile, group in groupby(zip(quantiles, references, strict=True), key=lambda pair: pair[0]):
+        first, *others = [reference for _, reference in group]
+        last = others[-1] if others else first
+        if others and first > references[0]:
+            points.append((math.nextafter(quantile, -math.inf), first))
+        lowest = first == references[0]
+        highest = last == references[-1]
+        points.append((quantile, first if lowest else last if highest else (first + last) / 2))
+        if others and last < references[-1]:
+            points.append((math.nextafter(quantile, math.inf), last))
+    return tuple(points)
+
+
+def _invert_normal(column: FeatureColumn, rank: FeatureColumn, quantiles: Sequence[float]) -> FeatureColumn:
+    """Return the number of a normal distribution that has a rank."""
+    value = column.expression
+    is_low = apply("lessThan", apply("-", value, number(BOUNDS_THRESHOLD)), number(quantiles[0]))
+    is_high = apply("greaterThan", apply("+", value, number(BOUNDS_THRESHOLD)), number(quantiles[-1]))
+    inverse = apply("stdNormalIDF", rank.expression)
+    limited = apply("max", apply("min", inverse, number(EXTREMES[1])), number(EXTREMES[0]))
+    bounded = apply("if", is_high, number(EXTREMES[1]), limited)
+    return derive("normal", column, _if_present(column, apply("if", is_low, number(EXTREMES[0]), bounded)))
 
 
 # -- Intervals --------------------------------------------------------------------------------------------------------

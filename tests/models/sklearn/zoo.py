@@ -6,8 +6,11 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+from models.sklearn import transformers
 from models.sklearn.agreement import make_classes, make_data, make_numbers
 from sklearn import (
+    calibration,
     cluster,
     compose,
     cross_decomposition,
@@ -16,6 +19,7 @@ from sklearn import (
     ensemble,
     linear_model,
     model_selection,
+    multiclass,
     naive_bayes,
     neighbors,
     neural_network,
@@ -24,7 +28,6 @@ from sklearn import (
     svm,
     tree,
 )
-from sklearn import impute as impute_
 
 NUMBERS = ["systems", "ttl", "entropy", "digits"]
 
@@ -42,22 +45,6 @@ def preprocess() -> Any:
 def after_encoding(estimator: Any) -> Any:
     """Return a Pipeline of `preprocess` and an estimator."""
     return pipeline.make_pipeline(preprocess(), estimator)
-
-
-def impute(estimator: Any) -> Any:
-    """Return a Pipeline that replaces missing values and encodes before an estimator."""
-    numbers = pipeline.make_pipeline(impute_.SimpleImputer(strategy="median"), preprocessing.MinMaxScaler())
-    columns = [
-        ("numbers", numbers, NUMBERS),
-        ("names", preprocessing.OneHotEncoder(handle_unknown="ignore"), ["tld"]),
-    ]
-    return pipeline.make_pipeline(compose.ColumnTransformer(columns), estimator)
-
-
-def select(estimator: Any) -> Any:
-    """Return a Pipeline of the numbers alone, and an estimator that accepts missing values."""
-    columns = [("numbers", "passthrough", NUMBERS)]
-    return pipeline.make_pipeline(compose.ColumnTransformer(columns), estimator)
 
 
 def make_grown(name: str, **options: Any) -> Any:
@@ -88,6 +75,10 @@ CLASSIFIERS: dict[str, Callable[[], Any]] = {
     "BaggingClassifier": lambda: make_grown("BaggingClassifier", max_features=0.7),
     "BaggingClassifier of votes": lambda: make_grown("BaggingClassifier", estimator=linear_model.RidgeClassifier()),
     "BernoulliNB": lambda: naive_bayes.BernoulliNB(),
+    "CalibratedClassifierCV": lambda: calibration.CalibratedClassifierCV(svm.LinearSVC(random_state=1), cv=2),
+    "CalibratedClassifierCV of a forest": lambda: calibration.CalibratedClassifierCV(
+        make_grown("RandomForestClassifier", max_depth=4), cv=3, ensemble=False
+    ),
     "DecisionTreeClassifier": lambda: tree.DecisionTreeClassifier(max_depth=6, random_state=1),
     "DummyClassifier": lambda: dummy.DummyClassifier(),
     "ExtraTreeClassifier": lambda: tree.ExtraTreeClassifier(max_depth=6, random_state=1),
@@ -108,6 +99,10 @@ CLASSIFIERS: dict[str, Callable[[], Any]] = {
     "NearestCentroid": lambda: neighbors.NearestCentroid(),
     "NuSVC": lambda: svm.NuSVC(nu=0.2),
     "PassiveAggressiveClassifier": lambda: linear_model.SGDClassifier(loss="hinge", penalty=None, random_state=1),
+    "OneVsRestClassifier": lambda: multiclass.OneVsRestClassifier(linear_model.LogisticRegression()),
+    "OneVsRestClassifier of boosted trees": lambda: multiclass.OneVsRestClassifier(
+        make_grown("GradientBoostingClassifier")
+    ),
     "Perceptron": lambda: linear_model.Perceptron(random_state=1),
     "QuadraticDiscriminantAnalysis": lambda: discriminant_analysis.QuadraticDiscriminantAnalysis(reg_param=0.1),
     "RandomForestClassifier": lambda: make_grown("RandomForestClassifier", max_depth=6),
@@ -157,6 +152,12 @@ REGRESSORS: dict[str, Callable[[], Any]] = {
     "SVR": lambda: svm.SVR(),
     "StackingRegressor": lambda: ensemble.StackingRegressor(make_averaged(), cv=2),
     "TheilSenRegressor": lambda: linear_model.TheilSenRegressor(random_state=1, max_subpopulation=100),
+    "TransformedTargetRegressor": lambda: compose.TransformedTargetRegressor(
+        linear_model.Ridge(), func=np.log1p, inverse_func=np.expm1
+    ),
+    "TransformedTargetRegressor by a scaler": lambda: compose.TransformedTargetRegressor(
+        make_grown("GradientBoostingRegressor"), transformer=preprocessing.StandardScaler()
+    ),
     "TweedieRegressor": lambda: linear_model.TweedieRegressor(power=1.5, alpha=0.1),
     "VotingRegressor": lambda: ensemble.VotingRegressor(make_averaged(), weights=[1, 2, 3]),
 }
@@ -170,21 +171,53 @@ OTHERS: dict[str, Callable[[], Any]] = {
 }
 
 
+MISSING = 0.1  # share of the numbers
+
+
 def fit(name: str) -> tuple[Any, Any]:
     """Return a fitted estimator, and data that it has not seen."""
-    seen = make_data()
-    goals = {"": make_classes, "3": lambda data: make_classes(data, 3), "n": make_numbers, "0": lambda _: None}
-    estimator, goal = list_makers()[name](), goals[name.partition("/")[2]](seen)
+    suffix = name.partition("/")[2]
+    seen, unseen = make_data(), make_data(200, seed=7)
+    if suffix in ("missing", "unnamed"):
+        seen, unseen = make_data(missing=MISSING), make_data(200, missing=MISSING, seed=7)
+        unseen.loc[::5, "tld"] = "xyz"
+    if suffix == "unnamed":
+        seen.loc[::9, "tld"] = unseen.loc[::7, "tld"] = np.nan
+    estimator, goal = list_makers()[name](), GOALS[suffix](seen)
     with warnings.catch_warnings(action="ignore"):  # that training has not converged makes no difference
         estimator.fit(seen, goal)
-    return estimator, make_data(200, seed=7)
+    return estimator, unseen
+
+
+# Goals of training, by the suffix of a name: classes, numbers, none
+GOALS: dict[str, Callable[[Any], Any]] = {
+    "": make_classes,
+    "3": lambda data: make_classes(data, 3),
+    "n": make_numbers,
+    "0": lambda _: None,
+    "complete": make_numbers,
+    "missing": make_numbers,
+    "unnamed": make_numbers,
+}
 
 
 def list_makers() -> dict[str, Callable[[], Any]]:
-    """Return the makers of estimators by name, with the number of classes after a slash if it is not 2."""
-    tables = {"": CLASSIFIERS, "/3": CLASSIFIERS, "/n": REGRESSORS, "/0": OTHERS}
-    return {
-        name + suffix: lambda make=make: after_encoding(make())
-        for suffix, table in tables.items()
+    """Return the makers of estimators by name, with a suffix of GOALS."""
+    encoded = {"": CLASSIFIERS, "3": CLASSIFIERS, "n": REGRESSORS, "0": OTHERS}
+    others = {
+        "complete": transformers.COMPLETE,
+        "missing": transformers.INCOMPLETE,
+        "unnamed": transformers.WITHOUT_NAMES,
+    }
+    makers = {
+        f"{name}/{suffix}".removesuffix("/"): lambda make=make: after_encoding(make())
+        for suffix, table in encoded.items()
         for name, make in table.items()
     }
+    makers |= {f"{name}/{suffix}": make for suffix, table in others.items() for name, make in table.items()}
+    return makers
+
+
+def is_number(name: str) -> bool:
+    """Return True for an estimator of a number."""
+    return name.partition("/")[2] in ("n", "complete", "missing", "unnamed")
