@@ -210,9 +210,7 @@ def find_features(estimator: Any, features: Sequence[str] | None) -> list[str]:
         return list(map(str, known)) if known is not None else [f"x{index}" for index in range(1, count + 1)]
     names = list(features)
     if len(names) != count:
-        raise NotExported(
-            f"{len(names)} names for {count} features; give the names of the columns of the training data"
-        )
+        raise NotExported(f"{len(names)} names for {count} features; name each column of the training data")
     if known is not None and names != list(known):
         pairs = zip(names, known, strict=True)
         ours, trained = next((one, other) for one, other in pairs if one != other)

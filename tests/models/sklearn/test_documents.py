@@ -1,0 +1,103 @@
+"""Tests of the export of scikit-learn: names, types of classes, thresholds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("sklearn")
+pytest.importorskip("pandas")
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from models.sklearn import agreement
+from models.sklearn.zoo import NUMBERS, after_encoding
+from sklearn import linear_model, pipeline, preprocessing, tree
+
+from stellar.models.loading import load_model
+from stellar.models.scoring import ScoringModel
+from stellar.models.sklearn.document import build_document
+
+DATA = agreement.make_data(200)
+CLASSES = agreement.make_classes(DATA)
+TYPES: dict[str, Any] = {
+    "strings": CLASSES.astype(str).astype(object),
+    "strings with spaces": np.where(CLASSES > 0, 'a "bad" <one>', "a & b"),
+    "booleans": CLASSES > 0,
+    "floats": CLASSES * 1.0,
+    "negative integers": CLASSES * 2 - 1,
+}
+
+
+@pytest.mark.parametrize("name", list(TYPES))
+def test_classes_have_the_type_of_the_training_data(name: str, tmp_path: Path) -> None:
+    estimator = after_encoding(linear_model.LogisticRegression()).fit(DATA, TYPES[name])
+    model = agreement.export(estimator, tmp_path)
+    assert agreement.compare_results(model, estimator, DATA) < 1e-12
+    labels = {type(label) for label in TYPES[name].tolist()}
+    assert {type(model.score_completely(record)["y"]) for record in agreement.make_records(DATA)} == labels
+
+
+def test_the_names_of_a_frame_are_those_of_the_inputs(tmp_path: Path) -> None:
+    estimator = tree.DecisionTreeClassifier(max_depth=8).fit(DATA[NUMBERS], CLASSES)
+    model = agreement.export(estimator, tmp_path, target="ffsn")
+    assert [field.name for field in model.inputs()] == NUMBERS
+    result = model.score(DATA.iloc[0].to_dict())
+    assert list(result) == ["ffsn", "probability(0)", "probability(1)"]
+
+
+def test_columns_without_names_are_numbered(tmp_path: Path) -> None:
+    estimator = tree.DecisionTreeClassifier(max_depth=8).fit(DATA[NUMBERS].to_numpy(), CLASSES)
+    assert [field.name for field in agreement.export(estimator, tmp_path).inputs()] == ["x1", "x2", "x3", "x4"]
+    named = agreement.export(estimator, tmp_path, features=["a", "b", "c", "d"])
+    assert [field.name for field in named.inputs()] == ["a", "b", "c", "d"]
+
+
+def test_a_feature_that_is_not_used_is_no_input(tmp_path: Path) -> None:
+    estimator = linear_model.Lasso(alpha=0.5).fit(DATA[["ttl", "systems"]] / [1e6, 1], agreement.make_numbers(DATA))
+    assert [field.name for field in agreement.export(estimator, tmp_path).inputs()] == ["systems"]
+
+
+def test_derived_fields_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    steps = [preprocessing.StandardScaler(), preprocessing.MinMaxScaler(), preprocessing.StandardScaler()]
+    unite = pipeline.make_union(preprocessing.StandardScaler(), preprocessing.StandardScaler(with_mean=False))
+    estimator = pipeline.make_pipeline(unite, *steps, linear_model.Ridge()).fit(
+        DATA[NUMBERS], agreement.make_numbers(DATA)
+    )
+    assert agreement.compare_results(agreement.export(estimator, tmp_path), estimator, DATA[NUMBERS]) < 1e-9
+
+
+def test_the_file_is_loaded_as_any_other(tmp_path: Path) -> None:
+    estimator = tree.DecisionTreeClassifier(max_depth=3).fit(DATA[NUMBERS], CLASSES)
+    model = agreement.export(estimator, tmp_path)
+    record = DATA.iloc[0].to_dict()
+    assert load_model(tmp_path / "model.pmml").score(record) == model.score(record)
+
+
+@settings(max_examples=200)
+@given(st.integers(0, 30), st.integers(-3, 3), st.floats(-0.6, 0.6))
+def test_numbers_beside_a_threshold_are_compared_as_binary32(index: int, steps: int, part: float) -> None:
+    estimator, model = _grow_number_tree()
+    thresholds = estimator.tree_.threshold[estimator.tree_.feature >= 0]
+    single = np.float32(thresholds[index % len(thresholds)])
+    for _ in range(abs(steps)):
+        single = np.nextafter(single, np.float32(np.inf if steps > 0 else -np.inf))
+    neighbor = np.nextafter(single, np.float32(np.inf))
+    value = float(single) + part * (float(neighbor) - float(single))
+    assert model.score({"x1": value})["y"] == estimator.predict([[value]])[0]
+
+
+_GROWN: list[Any] = []
+
+
+def _grow_number_tree() -> Any:
+    """Return a regressor of one feature, and its model, which are created once."""
+    if not _GROWN:
+        random = np.random.default_rng(3)
+        values = random.normal(size=(60, 1)) * np.pi
+        estimator = tree.DecisionTreeRegressor(random_state=1).fit(values, random.normal(size=60))
+        _GROWN.extend((estimator, ScoringModel(build_document(estimator))))
+    return _GROWN
