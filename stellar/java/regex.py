@@ -1,5 +1,7 @@
 """Java's regular expressions, translated for the `regex` package and matched in bounded time.
 
+Without the package, patterns whose steps are bounded are matched by the standard library (`regex_bounded.py`).
+
 The translation replaces syntax that the two interpret differently: `.`, `^`, `$`, `\\w`, `\\s`, classes with `&&`,
 quotes and comments. Syntax that Java rejects is rejected.
 """
@@ -129,8 +131,10 @@ def _compile(translate: Callable[..., TR]) -> tuple[Any, TR]:
 
     translate: returns a new translation
     """
-    import regex  # importing it takes longer than importing the language
-
+    try:
+        import regex  # importing it takes longer than importing the language
+    except ImportError:
+        return _compile_without_package(translate)
     translation = translate()
     pattern = _write(translation)
     # Java ignores the case of ASCII letters only, unless (?u) is set. This package has that flag for whole patterns
@@ -145,6 +149,18 @@ def _compile(translate: Callable[..., TR]) -> tuple[Any, TR]:
         raise InvalidPattern(translation.expression, str(error)) from error
     except RecursionError:
         raise InvalidPattern(translation.expression, _TOO_DEEP) from None
+
+
+def _compile_without_package(translate: Callable[..., TR]) -> tuple[Any, TR]:
+    """Compile a translation for the standard library, within a bound."""
+    from stellar.java.regex_bounded import bound_pattern  # other installations do not need it
+
+    translation = translate(plain=True)
+    plain = _compile_plain(translation)
+    try:
+        return bound_pattern(plain), translation
+    except ValueError as error:
+        raise InvalidPattern(translation.expression, str(error)) from None
 
 
 def _translate(translation: Translation) -> str:

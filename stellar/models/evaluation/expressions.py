@@ -310,7 +310,18 @@ def _find_function(form: Apply, scope: FieldScope) -> Callable[..., Any]:
         )
     function, least, most = FUNCTIONS[form.function]
     _check_count(form, least, most)
+    if form.function in ("matches", "replace"):
+        _check_pattern(form.arguments[1])
     return _compare_ranks(form, scope) or function
+
+
+def _check_pattern(form: ExpressionForm) -> None:
+    """Raise InvalidModel for a regular expression that no record can be matched with."""
+    if isinstance(form, ConstantForm) and isinstance(form.value, str):
+        try:
+            strings.check_pattern(form.value)
+        except ValueError as error:
+            raise InvalidModel(str(error), form.origin) from None
 
 
 def _compare_ranks(form: Apply, scope: FieldScope) -> Callable[..., Any] | None:

@@ -92,6 +92,12 @@ def _replace(value: Any, pattern: Any, replacement: Any) -> str:
     return _check_length(replace(_expand(_string(replacement, "replace")), string), "replace")
 
 
+def check_pattern(pattern: str) -> None:
+    """Raise ValueError for a regular expression that is invalid, or that cannot be matched in bounded time here."""
+    compile_replacer(pattern)
+    compile_pattern(pattern)
+
+
 def _matches(value: Any, pattern: Any) -> bool:
     check_present("matches", (value, pattern))
     compiled = compile_pattern(_string(pattern, "matches"))

@@ -24,7 +24,7 @@ def _compile(pattern: str, origin: Origin) -> Any:
     try:
         return compile_pattern(pattern)
     except ValueError as error:
-        raise InvalidModel(f"invalid regular expression {quote(pattern, 80)}: {error}", origin) from None
+        raise InvalidModel(str(error), origin) from None
 
 
 def compile_text_index(form: TextIndex, evaluate_term: Evaluation) -> Evaluation:
@@ -115,7 +115,7 @@ def _compile_row(row: dict[str, str], form: NormalizationRows, is_case_sensitive
     try:
         replace = compile_replacer(flags + pattern)
     except ValueError as error:
-        raise InvalidModel(f"invalid regular expression {quote(pattern, 80)}: {error}", form.origin) from None
+        raise InvalidModel(str(error), form.origin) from None
     return lambda text: replace(lambda _: replacement, text)
 
 
