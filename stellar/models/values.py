@@ -39,11 +39,14 @@ def identity(value: float) -> float:
 # -- Numbers ----------------------------------------------------------------------------------------------------------
 
 _NUMBER = re.compile(r"\s*[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[fFdD]?|NaN|Infinity|INF)\s*", re.ASCII)
+_PLAIN_NUMBER = re.compile(r"-?\d+(?:\.\d+)?", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d{1,400}", re.ASCII)
 
 
 def parse_double(string: str) -> float:
     """Return the number of a string, as Java reads it. Raise ValueError for others."""
+    if _PLAIN_NUMBER.fullmatch(string) is not None:  # most are
+        return float(string)
     if _NUMBER.fullmatch(string) is None:
         raise ValueError(f"expected a number, got {quote(string, 80)}")
     stripped = string.strip()

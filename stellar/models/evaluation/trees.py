@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from stellar.models.errors import InvalidModel, NotScored
+from stellar.models.errors import InvalidModel, NotScored, Origin
 from stellar.models.evaluation.frames import FieldScope, Frame
 from stellar.models.evaluation.inputs import parse_constant
 from stellar.models.evaluation.predicates import Test, compile_predicate
@@ -57,11 +57,12 @@ def compile_tree(form: TreeForm, model: ModelForm, target: TargetField, scope: F
     ]
     to_width = round_single if model.is_single else identity
     is_classification = model.function == "classification"
+    parse = _memoize_categories(target)
     for node in nodes:
         node.children = [nodes[index] for index in node.form.children]
         node.default = _find_default(node, form)
         if is_classification:
-            _set_shares(node, target, to_width)
+            _set_shares(node, parse, to_width)
         elif node.form.score is not None:
             node.score = parse_constant(node.form.score, "double", node.form.origin)
             node.score = to_width(node.score)
@@ -84,15 +85,27 @@ def _find_default(node: CompiledNode, form: TreeForm) -> CompiledNode | None:
     raise InvalidModel(f"defaultChild {quote(node.form.default_child, 80)} is not a child", node.form.origin)
 
 
-def _set_shares(node: CompiledNode, target: TargetField, to_width: Callable[[float], float]) -> None:
+def _memoize_categories(target: TargetField) -> Callable[[str, Origin], Any]:
+    """Return a function that parses each category once."""
+    known: dict[str, Any] = {}
+
+    def parse(category: str, origin: Origin) -> Any:
+        if category not in known:
+            known[category] = target.parse(category, origin)
+        return known[category]
+
+    return parse
+
+
+def _set_shares(node: CompiledNode, parse: Callable[[str, Origin], Any], to_width: Callable[[float], float]) -> None:
     form = node.form
     if form.score is not None:
-        node.score = target.parse(form.score, form.origin)
+        node.score = parse(form.score, form.origin)
     if not form.shares:
         return
-    names = [target.parse(share.value, form.origin) for share in form.shares]
-    total = sum(share.count for share in form.shares)
-    has_probabilities = all(share.probability is not None for share in form.shares)
+    names = [parse(share.value, form.origin) for share in form.shares]
+    total = sum([share.count for share in form.shares])
+    has_probabilities = None not in [share.probability for share in form.shares]
     node.shares, node.confidences = {}, {}
     for name, share in zip(names, form.shares, strict=True):
         probability = share.probability if has_probabilities else share.count / total if total else 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from typing import TypeVar
 
 from stellar.models.errors import InvalidModel
@@ -34,7 +34,7 @@ def _parse(element: Element, name: str, parse: Callable[[str], T]) -> T | None:
 
 def optional_number(element: Element, name: str) -> float | None:
     """Return the number of an attribute, or None."""
-    return _parse(element, name, parse_double)
+    return _parse(element, name, parse_double) if name in element.attributes else None
 
 
 def number(element: Element, name: str, default: float | None = None) -> float:
@@ -74,17 +74,18 @@ def boolean(element: Element, name: str, default: bool | None) -> bool | None:
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
-def choice(element: Element, name: str, choices: Iterable[str], default: str | None = None) -> str:
+def choice(element: Element, name: str, choices: Collection[str], default: str | None = None) -> str:
     """Return an attribute that has one of some values."""
     value = element.attributes.get(name, default)
     if value is None:
         value = required(element, name)
-    if value not in (known := list(choices)):
+    if value not in choices:
+        known = list(choices)
         raise InvalidModel(f"unsupported {name} {quote(value, 80)}; {suggest_name(value, known)}", element.origin)
     return value
 
 
-def optional_choice(element: Element, name: str, choices: Iterable[str]) -> str | None:
+def optional_choice(element: Element, name: str, choices: Collection[str]) -> str | None:
     """Return an attribute that has one of some values, or None."""
     return choice(element, name, choices) if name in element.attributes else None
 

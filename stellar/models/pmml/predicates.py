@@ -11,6 +11,8 @@ NAMES = ("SimplePredicate", "SimpleSetPredicate", "CompoundPredicate", "True", "
 DEEPEST = 100
 COMPARISONS = ("equal", "notEqual", "lessThan", "lessOrEqual", "greaterThan", "greaterOrEqual")
 
+OPERATORS = (*COMPARISONS, "isMissing", "isNotMissing")
+
 
 def find_predicate(element: Element) -> Predicate:
     """Return the predicate of an element."""
@@ -34,7 +36,7 @@ def read_predicate(element: Element, depth: int = 0) -> Predicate:
 
 
 def _read_comparison(element: Element) -> FieldComparison:
-    operator = choice(element, "operator", (*COMPARISONS, "isMissing", "isNotMissing"))
+    operator = choice(element, "operator", OPERATORS)
     value = required(element, "value") if operator in COMPARISONS else None
     return FieldComparison(required(element, "field"), operator, value, element.origin)
 

@@ -31,7 +31,7 @@ def read_tree(element: Element) -> TreeForm:
         node, parent = stack.pop()
         if parent >= 0:
             children[parent].append(len(elements))
-        stack.extend((child, len(elements)) for child in reversed(node.children) if _is_node(child))
+        stack.extend([(child, len(elements)) for child in reversed(node.children) if _is_node(child)])
         elements.append(node)
         children.append([])
     return TreeForm(
@@ -58,7 +58,7 @@ def _read_node(element: Element, children: list[int]) -> TreeNode:
         optional_number(element, "recordCount"),
         element.attributes.get("defaultChild"),
         find_predicate(element),
-        tuple(_read_share(share) for share in element.find_all("ScoreDistribution")),
+        tuple([_read_share(share) for share in element.children if share.name == "ScoreDistribution"]),
         tuple(children),
         element.origin,
     )

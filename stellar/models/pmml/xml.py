@@ -93,7 +93,8 @@ class _TreeReader:
         self._count += 1
         element = Element(name.rpartition(" ")[2], attributes, self.parser.CurrentLineNumber)
         parent = self._open[-1]
-        self._collect_text(parent)
+        if self._texts:
+            self._collect_text(parent)
         parent.children.append(element)
         self._open.append(element)
         if self._count > self._limits.elements:
@@ -102,14 +103,15 @@ class _TreeReader:
             raise self._refuse(f"elements are nested deeper than {self._limits.depth}; limit the depth of the model")
 
     def _end(self, _: str) -> None:
-        self._collect_text(self._open.pop())
+        element = self._open.pop()
+        if self._texts:
+            self._collect_text(element)
 
     def _collect_text(self, element: Element) -> None:
-        if self._texts:
-            text = "".join(self._texts)
-            self._texts.clear()
-            if not text.isspace():
-                element.text += text
+        text = "".join(self._texts)
+        self._texts.clear()
+        if not text.isspace():
+            element.text += text
 
     def _refuse_doctype(self, *_: object) -> None:
         raise self._refuse("a document type declaration is not accepted; remove <!DOCTYPE …>")
