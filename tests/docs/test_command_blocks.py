@@ -45,6 +45,7 @@ PAGES = [
     "docs/enrichments.md",
     "docs/profiles.md",
     "docs/columns.md",
+    "docs/ffsn.md",
     "docs/lints.md",
     "docs/tagged-json.md",
     *MODELS,

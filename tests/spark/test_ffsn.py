@@ -1,4 +1,4 @@
-"""The example of fluxing domains: pandas and Spark give the same labels and probabilities."""
+"""The example of fluxing domains: a pipeline, HTTP, pandas and Spark give the same labels and probabilities."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ import json
 import os
 import subprocess
 import sys
+import urllib.parse
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 pytest.importorskip("pyspark")
 pytest.importorskip("sklearn")
 
+from stellar.maas import FileRegistry
 from stellar.models.loading import load_model
 
 if TYPE_CHECKING:
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.engine
 EXAMPLE = Path(__file__).parents[2] / "examples/ffsn"
+MAAS = "from maas_runtime.cli.main import main; raise SystemExit(main())"
+PIPELINE = "from stellar.pipeline.cli import main; raise SystemExit(main())"
 Result = tuple[int, float]  # the label, and the probability of a fluxing domain
 Run = Callable[..., str]
 
@@ -59,6 +64,23 @@ def domains(folder: Path, run: Run) -> Path:
 
 
 @pytest.fixture(scope="module")
+def registry(folder: Path, domains: Path, run: Run) -> Iterator[Path]:
+    """The registry of a service that runs two instances of the model."""
+    where = folder / "registry"
+    service = subprocess.Popen(
+        [sys.executable, "-c", MAAS, "serve", "--registry", str(where)], stderr=subprocess.DEVNULL
+    )
+    try:
+        options = ["-hmp", "ffsn/1.0", "-mo", "ADD", "-m", "512", "-n", "ffsn", "-v", "1.0", "-ni", "2", "--wait"]
+        deploy = ["-c", MAAS, "deploy", "-lmp", "./ffsn", "--registry", str(where)]
+        assert "ffsn @ 1.0: 2 ready" in run(*deploy, *options)
+        yield where
+    finally:
+        service.terminate()
+        service.wait()
+
+
+@pytest.fixture(scope="module")
 def modules() -> Iterator[Callable[[str], ModuleType]]:
     """A function that imports a module of the example."""
     sys.path.insert(0, str(EXAMPLE))
@@ -78,6 +100,43 @@ def test_spark_gives_the_results_of_pandas(
     frame = modules("score_spark").score_domains(spark, domains.parent / "ffsn/model.pmml", domains)
     scored = {row.domain: (row.ffsn, float(row.ffsn_prob[1])) for row in frame.collect()}
     assert scored == in_pandas
+
+
+def read_records(domains: Path, modules: Callable[[str], ModuleType]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the domains with many addresses, and their features."""
+    module = modules("domain_features")
+    many = module.read_domains(domains)
+    yield from zip([domain["domain"] for domain in many], module.compute_features(many), strict=True)
+
+
+def test_http_gives_the_results_of_pandas(
+    registry: Path, domains: Path, in_pandas: dict[str, Result], modules: Callable[[str], ModuleType]
+) -> None:
+    with FileRegistry(registry) as found:
+        url = found.endpoint("ffsn").url
+    scored = {}
+    for domain, features in read_records(domains, modules):
+        with urllib.request.urlopen(f"{url}/apply?{urllib.parse.urlencode(features)}") as response:
+            result = json.load(response)
+        scored[domain] = (result["label"], result["probability(1)"])
+    assert scored == in_pandas
+
+
+def test_a_pipeline_gives_the_results_of_pandas(
+    registry: Path, domains: Path, folder: Path, in_pandas: dict[str, Result], run: Run
+) -> None:
+    arguments = ["run", "--config", str(EXAMPLE / "config"), "--sensor", "dns", "--registry", str(registry)]
+    run("-c", PIPELINE, *arguments, "--output", "scored.json", "domains.jsonl")
+    documents = list(map(json.loads, (folder / "scored.json").read_text().splitlines()))
+    assert len(documents) == 3000
+    scored = [document for document in documents if "ffsn" in document]
+    assert {document["domain"]: (document["ffsn"], document["ffsn_prob"]) for document in scored} == in_pandas
+    assert 0.02 < len(scored) / len(documents) < 0.06  # the others do not reach the model
+    alerts = {document["domain"] for document in documents if document.get("is_alert") == "true"}
+    assert alerts == {domain for domain, (_, share) in in_pandas.items() if share >= 0.5}
+    (found,) = [document for document in documents if document["domain"] == "astro-travels.net"]
+    assert (found["n_systems"], found["n_countries"], found["ffsn"]) == (157, 11, 1)
+    assert found["threat.triage.score"] == 100 * found["ffsn_prob"]
 
 
 def test_the_model_has_the_inputs_that_the_pipeline_sends(domains: Path, modules: Callable[[str], ModuleType]) -> None:

@@ -168,7 +168,7 @@ def test_a_model_without_inputs_has_one_result() -> None:
     assert list(transformer.transform(make_frame()).y) == [1.5] * 3
 
 
-def test_a_list_is_no_value_of_a_column() -> None:
+def test_a_list_is_refused_as_a_value() -> None:
     document = """<PMML version="4.4"><DataDictionary><DataField name="items" optype="categorical" dataType="string"/>
 </DataDictionary><AssociationModel functionName="associationRules" numberOfTransactions="4" minimumSupport="0.1"
 minimumConfidence="0.1" numberOfItems="2" numberOfItemsets="2" numberOfRules="1"><MiningSchema>
