@@ -126,7 +126,7 @@ class TransformerBuilder:
         shares = list_shares(self._model.document)
         if not shares:
             raise ValueError(
-                "the model does not have probability-type output fields; add an OutputField with "
+                "the model does not have probability-type output fields; in PMML, add an OutputField with "
                 'feature="probability" for each category'
             )
         keys: dict[str, str] = {}

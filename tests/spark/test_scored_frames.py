@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -128,6 +129,24 @@ def test_a_row_that_the_model_does_not_accept_fails_the_job(spark: SparkSession)
     first, second = builder.withErrorCol("error").build().transform(frame).collect()
     assert (first.pmml.species, first.error) == ("setosa", None)
     assert (second.pmml, second.error) == (None, reason)
+
+
+def test_a_stream_is_scored(spark: SparkSession, frame: DataFrame, tmp_path: Path) -> None:
+    frame.write.json(str(tmp_path / "rows"))
+    stream = spark.readStream.schema(frame.schema).json(str(tmp_path / "rows"))
+    scored = TransformerBuilder(make_model()).withLabelCol().exploded(True).build().transform(stream)
+    writer = scored.writeStream.format("memory").queryName("scored_stream").trigger(availableNow=True)
+    writer.option("checkpointLocation", str(tmp_path / "checkpoint")).start().awaitTermination()
+    assert {row.note: row.species for row in spark.table("scored_stream").collect()} == dict(
+        zip("abc", SPECIES, strict=True)
+    )
+
+
+def test_other_columns_may_have_the_same_name(frame: DataFrame) -> None:
+    twice = frame.select("note", "*")
+    scored = TransformerBuilder(make_model()).withLabelCol().exploded(True).build().transform(twice)
+    assert scored.columns == ["note", "length", "width", "note", "species"]
+    assert tuple(scored.collect()[0]) == ("a", 1.4, 0.2, "a", "setosa")
 
 
 def test_a_missing_column_is_an_error_of_the_driver(frame: DataFrame) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,9 +15,10 @@ import pandas as pd
 from flowers import NODE, SHARES, SPECIES, make_model
 
 from stellar.models.errors import NotScored
-from stellar.models.loading import read_pmml
+from stellar.models.loading import load_model, read_pmml
 from stellar.spark import TransformerBuilder
 
+BOOSTER = Path(__file__).parents[1] / "models/boosters/data/binary.json"
 FIELDS = """<PMML version="4.4"><DataDictionary><DataField name="a" optype="continuous" dataType="double"/>
 <DataField name="y" optype="continuous" dataType="{type}"/><DataField name="z" optype="continuous" dataType="double"/>
 </DataDictionary>"""
@@ -161,6 +163,16 @@ def test_batches_have_the_results_of_single_records() -> None:
         assert list(row.shares) == [expected[f"probability({name})"] for name in SPECIES]
 
 
+def test_a_booster_has_its_classes_as_labels() -> None:
+    model = load_model(BOOSTER)
+    builder = TransformerBuilder(model).withTargetCols().withProbabilityCol("shares", ["1", "0"]).exploded(True)
+    frame = pd.DataFrame({field.name: [0.5, 1.5] for field in model.inputs()})
+    for (_, row), (_, record) in zip(builder.build().transform(frame).iterrows(), frame.iterrows(), strict=True):
+        expected = model.score_completely(record.to_dict())
+        assert row["_target"] == expected["prediction"]
+        assert list(row["shares"]) == [expected["probability(1)"], expected["probability(0)"]]
+
+
 def test_a_model_without_inputs_has_one_result() -> None:
     document = f"""{FIELDS.format(type="double")}<RegressionModel functionName="regression"><MiningSchema>
 <MiningField name="y" usageType="target"/></MiningSchema><RegressionTable intercept="1.5"/></RegressionModel></PMML>"""
@@ -216,7 +228,7 @@ def test_a_model_with_several_targets_has_no_label() -> None:
 
 
 def test_a_model_without_shares_has_no_vector() -> None:
-    with pytest.raises(ValueError, match="the model does not have probability-type output fields; add an OutputField"):
+    with pytest.raises(ValueError, match="the model does not have probability-type output fields; in PMML, add an"):
         TransformerBuilder(make_model(outputs=NODE)).withProbabilityCol("p")
     nameless = '<OutputField name="p" optype="continuous" dataType="double" feature="probability"/>'
     with pytest.raises(ValueError, match="the output 'p' names no category; add the attribute 'value'"):
