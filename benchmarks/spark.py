@@ -1,4 +1,4 @@
-"""A pipeline on Spark with two threads, compared with a run over a file in one process.
+"""A pipeline on Spark with two threads, compared with a run over a file in one process; and scores of a model.
 
 Processor time is that of Spark's virtual machine and of all Python processes that it starts. Start-up does not count:
 the first job is not measured, and the time of a job over an empty file is subtracted.
@@ -18,6 +18,7 @@ from benchmarks.measure import Process
 from benchmarks.peers import Compile
 from benchmarks.pipeline import CONFIG, make_lines
 from benchmarks.report import Finding, GroupResult, Limit, Quantity, Table, ratio
+from benchmarks.spark_scores import measure_scores
 from benchmarks.workers import measure_run
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def spark(peers: dict[str, Compile | None], rounds: int) -> GroupResult:
         (folder / "access.log").write_bytes((b"\n".join(lines) + b"\n") * REPEATS)
         of_run = measure_run(folder, 1, rounds)
         of_spark = _measure_spark(folder, rounds, total)
+    scores, finding = _measure_scores(rounds)
     times = {"run over a file": of_run, f"Spark, local[{THREADS}]": of_spark}
     table = Table(
         f"{total:,} lines of a proxy log: time of a line, without start-up",
@@ -51,7 +53,7 @@ def spark(peers: dict[str, Compile | None], rounds: int) -> GroupResult:
             for name, each in times.items()
         ],
     )
-    return GroupResult([table], [Finding(CPU, of_spark.cpu / of_run.cpu)])
+    return GroupResult([table, scores], [Finding(CPU, of_spark.cpu / of_run.cpu), finding])
 
 
 def _per_line(milliseconds: float, total: int) -> Quantity:
@@ -64,8 +66,9 @@ def _find_missing(peers: dict[str, Compile | None]) -> str | None:
     try:
         import pyarrow  # noqa: F401
         import pyspark  # noqa: F401
+        import sklearn  # noqa: F401
     except ImportError:
-        return "pip install 'stellar-maas[spark]'"
+        return "pip install 'stellar-maas[sklearn,spark]'"
     return (
         None if shutil.which("java") and shutil.which("mvn") else "run scripts/engines, which installs Java and Maven"
     )
@@ -86,6 +89,13 @@ def _measure_spark(folder: Path, rounds: int, total: int) -> Process:
         ]
     whole, start = (Process(*map(min, zip(*each, strict=True))) for each in zip(*runs, strict=True))
     return Process(whole.cpu - start.cpu, whole.wall - start.wall)
+
+
+def _measure_scores(rounds: int) -> tuple[Table, Finding]:
+    from engines.spark.session import LocalSpark
+
+    with LocalSpark("local[1]", _SETTINGS) as session:
+        return measure_scores(session, rounds, measure_below)
 
 
 def _run_job(session: SparkSession, folder: Path, name: str, total: int) -> None:
