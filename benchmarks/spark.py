@@ -1,7 +1,8 @@
 """A pipeline on Spark with two threads, compared with a run over a file in one process; and scores of a model.
 
 Processor time is that of Spark's virtual machine and of all Python processes that it starts. Start-up does not count:
-the first job is not measured, and the time of a job over an empty file is subtracted.
+the first jobs, for which the virtual machine compiles Spark, are not measured, and the time of a job over an empty file
+is subtracted.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ CPU = Limit("processor time of Spark with local[2], to a run in one process", mu
 
 REPEATS = 400  # of the lines of a log
 THREADS = 2
+WARM_UP = 6  # jobs
 _SETTINGS = {"spark.sql.maxConcurrentOutputFileWriters": "2", "spark.driver.extraJavaOptions": "-XX:+UseSerialGC"}
 
 
@@ -79,7 +81,8 @@ def _measure_spark(folder: Path, rounds: int, total: int) -> Process:
     from engines.spark.session import LocalSpark
 
     with LocalSpark(f"local[{THREADS}]", _SETTINGS) as session:
-        _run_job(session, folder, "access.log", total)
+        for _ in range(WARM_UP):
+            _run_job(session, folder, "access.log", total)
         runs = [
             (
                 measure_below(lambda: _run_job(session, folder, "access.log", total)),

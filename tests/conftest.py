@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 sys.path.append(str(Path(__file__).parents[1]))  # at the end: an installed package takes precedence
 sys.path.append(str(Path(__file__).parent))  # for the modules beside this one
 
+from model_servers import serve_model
 from scheduling import EngineScheduling, mark_and_sort
 
 import stellar
@@ -233,3 +234,15 @@ def make_quorum() -> Callable[[ZooKeeper], str]:
 @pytest.fixture
 def quorum(zookeeper: ZooKeeper, make_quorum: Callable[[ZooKeeper], str]) -> str:
     return make_quorum(zookeeper)
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Iterator[Path]:
+    """The directory of a registry with a model `dga`."""
+    from stellar.maas import FileRegistry, Model, ServiceInstance  # few tests need models
+    from stellar.maas.schema import Endpoint
+
+    (tmp_path / "models").mkdir()
+    with serve_model() as url, FileRegistry(tmp_path / "models") as registry:
+        registry.register(ServiceInstance.of(Model("dga", "1.0"), "one", Endpoint(url=url)))
+        yield tmp_path / "models"

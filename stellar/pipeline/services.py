@@ -12,9 +12,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
+from stellar.language.context import Context
 from stellar.language.errors import ConfigError
 from stellar.pipeline.config.loading import SensorConfig, locate_setting
 from stellar.pipeline.config.locations import ConfigErrors, SourceLocation
+from stellar.pipeline.models import ReportingClient
 from stellar.pipeline.pipeline import MODEL_FUNCTIONS, Pipeline
 from stellar.pipeline.routing import TopicPattern
 from stellar.util.abbreviate import quote
@@ -142,6 +144,13 @@ class ServiceConnector:
                 self._metrics.observer.observe(member)
         if pipeline.calls_models:
             pipeline.use_models(*self._open_models(config))
+
+    def open_context(self) -> Context:
+        """Return a context with the models, for expressions without a configuration. Raises OSError or ValueError."""
+        from stellar.maas import ClientSettings, ModelClient, Registry
+
+        _, registry, client = self._connect_models(ClientSettings())
+        return Context({Registry: registry, ModelClient: ReportingClient(client)})
 
     def _open_models(self, config: SensorConfig) -> tuple[Registry, ModelClient]:
         settings = _read_client_settings(config)

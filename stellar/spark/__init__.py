@@ -11,6 +11,7 @@ pipelines     data frames of lines to data frames of documents and errors, with 
 profiling     profiles in the processes of executors: messages in, values out
 profiles      profiles as aggregates
 evaluation    in the processes of executors: rows in, values and errors of expressions out
+expression_models  models that expressions call
 expressions   typed columns of expressions, and functions for SQL
 transformer   scores of a model as columns of data frames of Spark and pandas
 tasks         the functions that Spark sends to executors

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from stellar.java.integers import LONG_MAX, LONG_MIN
@@ -18,7 +18,9 @@ from stellar.language.library import Library
 from stellar.language.python_values import from_python
 from stellar.language.runtime import describe
 from stellar.pipeline.connectors.parquet import make_plain
+from stellar.spark.expression_models import Evaluate, ModelSource, get_message, make_evaluate
 from stellar.util.optional_imports import import_optional
+from stellar.util.windowed import in_order
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -112,38 +114,53 @@ class _Column:
     expression: Expression
     convert: Convert
     type: Any
+    models: ModelSource | None
+    in_flight: int
 
     def evaluate(self, records: Sequence[dict[str, Any]], failures: list[dict[str, str]]) -> pa.Array:
         """Return the values, and add the messages of those that failed."""
         values: list[Any] = []
-        for number, value in enumerate(self.expression.map(records, failures="yield")):
+        for (value, problem), found in zip(self._compute(records), failures, strict=True):
             try:
-                if isinstance(value, StellarError):
-                    raise ValueError(_get_message(value))
                 values.append(None if value is None else self.convert(from_python(value)))
             except ValueError as error:
-                failures[number][self.name] = str(error)
+                found[self.name] = str(error)
                 values.append(None)
+            if problem is not None:
+                found[self.name] = problem
         return pa.array(values, self.type)
 
-
-def _get_message(error: StellarError) -> str:
-    return str(getattr(error, "message", error))
+    def _compute(self, records: Sequence[dict[str, Any]]) -> Iterator[tuple[Any, str | None]]:
+        """Yield the value for each record, and the message of what failed."""
+        if self.models is not None:
+            evaluate = make_evaluate(self.expression, self.models)
+            yield from in_order(evaluate, records, self.in_flight, blocks=self.expression.blocks)
+            return
+        for value in self.expression.map(records, failures="yield"):
+            yield (None, get_message(value)) if isinstance(value, StellarError) else (value, None)
 
 
 @lru_cache(8)
 def _compile_columns(shipped: str) -> tuple[list[str], list[_Column]]:
-    library, names, columns = json.loads(shipped)
+    library, names, columns, in_flight = json.loads(shipped)
     return names, [
-        _Column(name, compile_source(source, library), find_conversion(kind), _find_arrow_type(kind))
-        for name, source, kind in columns
+        _Column(
+            name,
+            compile_source(source, library),
+            find_conversion(kind),
+            _find_arrow_type(kind),
+            None if models is None else ModelSource(*models),
+            in_flight,
+        )
+        for name, source, kind, models in columns
     ]
 
 
 def evaluate_batches(shipped: str, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Yield batches with columns of expressions, and a column of the errors.
 
-    shipped: JSON of the library, the names of the columns of batches, and the names, sources and types of the others
+    shipped: JSON of the library, the names of the columns of batches, the names, sources, types and models of the
+        others, and the number of records whose models are called concurrently
     """
     given, columns = _compile_columns(shipped)
     read = {name for column in columns for name in column.expression.variables}
@@ -182,23 +199,30 @@ def _list_values(column: pa.Array) -> list[Any]:
 
 
 @lru_cache(64)
-def _compile_function(shipped: str) -> tuple[Expression, Sequence[str], Convert]:
-    library, source, kind, arguments = json.loads(shipped)
-    return compile_source(source, library), arguments, find_conversion(kind)
+def _compile_function(shipped: str) -> tuple[Evaluate, Sequence[str], Convert]:
+    library, source, kind, arguments, models = json.loads(shipped)
+    expression = compile_source(source, library)
+    evaluate = partial(_evaluate, expression) if models is None else make_evaluate(expression, ModelSource(*models))
+    return evaluate, arguments, find_conversion(kind)
+
+
+def _evaluate(expression: Expression, record: Mapping[str, Any]) -> tuple[Any, str | None]:
+    try:
+        return expression(record), None
+    except StellarError as error:
+        return None, get_message(error)
 
 
 def call_function(shipped: str, values: tuple[Any, ...]) -> tuple[Any, str | None]:
     """Return the value of an expression, and the message of its error.
 
-    shipped: JSON of the library, the source, the type, and the names of the arguments
+    shipped: JSON of the library, the source, the type, the names of the arguments, and the models
     """
-    expression, names, convert = _compile_function(shipped)
+    evaluate, names, convert = _compile_function(shipped)
     found = {name: _make_value(value) for name, value in zip(names, values, strict=True) if value is not None}
+    value, problem = evaluate(found)
     try:
-        value = expression(found)
-        return (None if value is None else convert(from_python(value))), None
-    except StellarError as error:
-        return None, _get_message(error)
+        return (None if value is None else convert(from_python(value))), problem
     except ValueError as error:
         return None, str(error)
 

@@ -11,7 +11,7 @@ document takes a microsecond.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import astuple, dataclass, field, fields
 from functools import partial
@@ -38,6 +38,7 @@ from stellar.pipeline.services import ServiceConnector, make_model_options
 from stellar.pipeline.worker.document_ids import DocumentIds, IdentifyingGroup, MessageIds
 from stellar.spark.shipping import ShippedPipeline
 from stellar.spark.versions import check_version
+from stellar.util.abbreviate import quote
 from stellar.util.optional_imports import import_optional
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def _open(shipped: ShippedPipeline) -> _Opened:
         configs, group = shipped.load()
         connector = ServiceConnector(make_model_options(shipped.registry, shipped.zookeeper))
         stack.enter_context(connector).connect(group, configs[0])
-        ids = DocumentIds(_name_topic) if shipped.idempotent else None
+        ids = DocumentIds(partial(_identify_topic, shipped.topic_ids)) if shipped.idempotent else None
         identified = group if ids is None else IdentifyingGroup(group, ids)
     except (ConfigError, OSError, ValueError, LookupError) as error:
         stack.close()
@@ -159,9 +160,16 @@ def _open(shipped: ShippedPipeline) -> _Opened:
     return _Opened(identified, shipped.in_flight, stack, ids)
 
 
-def _name_topic(topic: str) -> str:
-    """Return the name of a topic, as Spark does not know its UUID."""
-    return topic
+def _identify_topic(ids: Mapping[str, str] | None, topic: str) -> str:
+    """Return the UUID of a topic, or its name if no UUIDs were shipped. Raises RuntimeError for an unknown topic."""
+    if ids is None:
+        return topic
+    if topic not in ids:
+        raise RuntimeError(
+            f"no UUID of the topic {quote(topic)}, which no sensor read when read_pipeline was called; call it again, "
+            "or load a frame of the sensors' topics"
+        )
+    return ids[topic]
 
 
 # -- Lines ------------------------------------------------------------------------------------------------------------

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from queue import Empty, Queue
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from stellar.pipeline.run import Counts
@@ -76,14 +78,35 @@ class Transformed:
         yield self.documents
         yield self.errors
 
-    def read_counts(self) -> Counts:
-        """Return the counts of the first action on the outcomes, which it waits for; see `Counts`.
+    def read_counts(self, seconds: float = 60.0) -> Counts:
+        """Return the counts of the first action on the outcomes; see `Counts`.
 
-        Raises ValueError for a stream.
+        seconds: the time to wait for the end of an action in another thread
+
+        Raises ValueError for a stream, and TimeoutError if no action has ended in time.
         """
         if self.observation is None:
             raise ValueError("a stream has counts for each of its batches; add a StreamCounts to spark.streams")
-        return _make_counts(self.observation.get)
+        found: Queue[Any] = Queue()
+        # Spark waits without a limit
+        Thread(target=_put_metrics, args=(self.observation, found), name="counts", daemon=True).start()
+        try:
+            metrics = found.get(timeout=seconds)
+        except Empty:
+            raise TimeoutError(
+                f"no action on the outcomes has ended within {seconds:g} s; run one before, such as outcomes.write"
+            ) from None
+        if isinstance(metrics, Exception):
+            raise metrics
+        return _make_counts(metrics)
+
+
+def _put_metrics(observation: Observation, found: Queue[Any]) -> None:
+    """Put the metrics of an observation, or the exception, into a queue."""
+    try:
+        found.put(observation.get)
+    except Exception as error:  # noqa: BLE001 (raised by the thread that waits)
+        found.put(error)
 
 
 def transform(

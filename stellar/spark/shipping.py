@@ -17,8 +17,9 @@ from typing import Any
 from stellar.language.errors import ConfigError
 from stellar.pipeline.config.cluster import ZooKeeperLocation, read_location
 from stellar.pipeline.config.loading import SensorConfig
+from stellar.pipeline.connectors.kafka.settings import NO_PROPERTIES, KafkaSettings, make_settings
 from stellar.pipeline.group_loading import Loaded, load_stored_pipelines
-from stellar.pipeline.routing import PipelineGroup
+from stellar.pipeline.routing import PipelineGroup, read_topic_pattern
 from stellar.pipeline.services import NO_REGISTRY
 from stellar.stores.configurations import RecordingSnapshot, is_configuration, locate
 from stellar.util.abbreviate import quote
@@ -40,6 +41,7 @@ class ShippedPipeline:
     zookeeper: the ZooKeeper servers with the model registry, otherwise None
     in_flight: lines processed concurrently by each task; None for 64 if expressions call models, otherwise 1
     idempotent: True to make identifiers from the positions of messages in Kafka; otherwise they are random
+    topic_ids: the UUIDs of the topics that the sensors read, for identifiers; None to make these of names
     version: the version of this package on the driver
     """
 
@@ -52,6 +54,7 @@ class ShippedPipeline:
     zookeeper: str | None = None
     in_flight: int | None = None
     idempotent: bool = False
+    topic_ids: Mapping[str, str] | None = None
     version: str = __version__
 
     def encode(self) -> str:
@@ -89,6 +92,8 @@ def read_pipeline(
     zookeeper: str | None = None,
     in_flight: int | None = None,
     idempotent: bool = False,
+    kafka: str | None = None,
+    kafka_properties: Mapping[str, Any] = NO_PROPERTIES,
 ) -> ShippedPipeline:
     """Read and check the configuration of sensors, for `transform`.
 
@@ -101,6 +106,9 @@ def read_pipeline(
     in_flight: lines processed concurrently by each task; by default 64 if expressions call models, otherwise 1
     idempotent: for frames of Kafka, make the `guid` of a record that brings none, and those of error documents, from
         topic, partition and offset. So a batch that is repeated has the same documents.
+    kafka: with idempotent, the brokers as `HOST:PORT,…`. The UUID of a topic is then used instead of its name: a topic
+        that is deleted and created again has other documents, and identifiers are those of a worker.
+    kafka_properties: further properties of the client, such as those of SASL and TLS, in the names of librdkafka
 
     Raises ConfigErrors with all errors of all configurations, ValueError for invalid arguments, and OSError if the
     configuration cannot be read.
@@ -109,6 +117,8 @@ def read_pipeline(
         raise ValueError("registry and zookeeper exclude each other; pass one of them")
     if in_flight is not None and in_flight < 1:
         raise ValueError(f"invalid in_flight: expected 1 or more, got {in_flight}")
+    if kafka is not None and not idempotent:
+        raise ValueError("kafka has no effect without idempotent; pass idempotent=True, or remove it")
     names = sensors if isinstance(sensors, str) else ",".join(sensors)
     location = read_location(str(config))
     if isinstance(location, ZooKeeperLocation):
@@ -135,7 +145,19 @@ def read_pipeline(
         zookeeper,
         in_flight,
         idempotent,
+        None if kafka is None else _read_topic_ids(configs, make_settings(kafka, [kafka_properties])),
     )
+
+
+def _read_topic_ids(configs: Sequence[SensorConfig], settings: KafkaSettings) -> dict[str, str]:
+    """Return the UUIDs of the topics that sensors read. Raises OSError or ValueError."""
+    from stellar.pipeline.connectors.kafka.topics import TopicAdmin  # loads the client of Kafka
+
+    admin, patterns = TopicAdmin(settings), [read_topic_pattern(config) for config in configs]
+    topics = [topic for topic in admin.list_partitions() if any(pattern.matches(topic) for pattern in patterns)]
+    if not topics:
+        raise ValueError(f"no topic matches {', '.join(each.text for each in patterns)}; check kafka and sensorTopic")
+    return {topic: admin.find_id(topic) for topic in topics}
 
 
 @dataclass(frozen=True)

@@ -8,21 +8,16 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from stellar.maas import FileRegistry, Model, ServiceInstance
-from stellar.maas.schema import Endpoint
 from stellar.pipeline.cli import main
 
 from .killing import wait_for
-from .test_pipeline_cli import ModelHandler
 
 PROGRAM = "import sys; from stellar.pipeline.cli import main; sys.exit(main())"
 WriteConfig = Callable[..., Path]
@@ -119,20 +114,6 @@ def test_a_run_shows_its_records_by_outcome(
         assert f'stellar_pipeline_stage_seconds_count{{sensor="squid",stage="{stage}"}} 1\n' in exposed
     assert "process_resident_memory_bytes " in exposed
     check_metrics(exposed.encode())
-
-
-@pytest.fixture
-def models(tmp_path: Path) -> Iterator[Path]:
-    """The directory of a registry with a model `dga`."""
-    (tmp_path / "models").mkdir()
-    with ThreadingHTTPServer(("127.0.0.1", 0), ModelHandler) as server, FileRegistry(tmp_path / "models") as registry:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        url = f"http://127.0.0.1:{server.server_address[1]}"
-        registry.register(ServiceInstance.of(Model("dga", "1.0"), "one", Endpoint(url=url)))
-        yield tmp_path / "models"
-        server.shutdown()
-        thread.join()
 
 
 CALL = "MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga'), {'host': host})"

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from model_servers import ModelHandler
 
 from scripts.fuzz.pipelines import make_message, make_pair
 from stellar.maas import FileRegistry, Model, ServiceInstance
@@ -27,7 +28,6 @@ from stellar.pipeline.cli import main
 from stellar.pipeline.connectors import lines
 
 from .killing import LIMIT, kill_repeatedly, wait_for
-from .test_pipeline_cli import ModelHandler
 
 pytestmark = pytest.mark.serial
 PROGRAM = "import sys; from stellar.pipeline.cli import main; sys.exit(main())"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -101,3 +103,39 @@ def test_invalid_columns_are_rejected_on_the_driver(
 def test_a_function_needs_an_argument_for_each_variable() -> None:
     with pytest.raises(ValueError, match="no argument for the variable 'b' of"):
         make_udf("a + b", "bigint", ["a"])
+
+
+CALL = "MAP_GET('is_malicious', MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga'), {'host': host}))"
+
+
+def test_expressions_call_models_and_failed_calls_are_errors(spark: SparkSession, models: Path) -> None:
+    hosts = [("yahoo.com", "evil.com", "fails.com", None)[n % 4] for n in range(200)]
+    frame = spark.createDataFrame([(host,) for host in hosts], "host string").coalesce(1)
+    rows = evaluate(frame, {"m": CALL, "upper": "TO_UPPER(host)"}, registry=models).collect()
+    expected = {"yahoo.com": "legit", "evil.com": "malicious", "fails.com": None, None: "malicious"}
+    assert [row.m for row in rows] == [expected[host] for host in hosts]
+    assert [row.upper for row in rows] == [host and host.upper() for host in hosts]
+    failed = [row.errors for row in rows if row.errors is not None]
+    assert len(failed) == 50
+    assert all(errors["m"].startswith("call to model dga 1.0 failed, result is null: ") for errors in failed)
+    called = frame.limit(4).select(make_udf(CALL, "string", ["host"], registry=models)("host").alias("r")).collect()
+    assert [row.r.value for row in called] == [expected[host] for host in hosts[:4]]
+    assert [row.r.error is not None for row in called] == [False, False, True, False]
+
+
+def test_models_need_one_registry(spark: SparkSession, tmp_path: Path) -> None:
+    frame = spark.createDataFrame([("a",)], "host string").coalesce(1)
+    for function in (
+        lambda **given: evaluate(frame, {"m": CALL}, **given),
+        partial(make_udf, CALL, "string", ["host"]),
+    ):
+        with pytest.raises(ValueError, match=r"calls models; pass registry=DIR or zookeeper='HOST:PORT,...', or"):
+            function()
+        with pytest.raises(ValueError, match="registry and zookeeper exclude each other"):
+            function(registry="a", zookeeper="b")
+    with pytest.raises(ValueError, match="invalid in_flight: expected an integer of at least 1"):
+        evaluate(frame, {"m": CALL}, registry="none", in_flight=0)
+    (row,) = evaluate(frame, {"m": CALL}, registry="none").collect()
+    assert (row.m, "no model 'dga' is registered" in row.errors["m"]) == (None, True)
+    with pytest.raises(Exception, match="cannot open the models on the executor"):
+        evaluate(frame, {"m": CALL}, registry=tmp_path / "absent").collect()

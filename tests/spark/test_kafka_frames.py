@@ -16,6 +16,7 @@ from kafka_topics import Topics
 
 pytest.importorskip("pyspark")
 
+from stellar.pipeline.worker.document_ids import make_document_id
 from stellar.spark import Transformed, read_pipeline, transform
 
 if TYPE_CHECKING:
@@ -81,6 +82,18 @@ def test_identifiers_are_made_of_positions(spark: SparkSession, topics: Topics, 
     assert runs[0] == runs[1] == runs[2]
     assert len(set(runs[0])) == 4
     assert runs[0][-1] == "own"
+    by_uuid = read_pipeline(config, "a", idempotent=True, kafka=topics.hosts)
+    assert by_uuid.topic_ids is not None
+    uuid = by_uuid.topic_ids[source]
+    assert uuid != source
+    guids = [json.loads(row.value)["guid"] for row in transform(frame, by_uuid).outcomes.collect()]
+    assert guids[:2] == [make_document_id(uuid, 0, 0, number) for number in range(2)]
+    other = topics.create("other")
+    topics.send(other, [b"{}"])
+    with pytest.raises(Exception, match="no UUID of the topic"):
+        transform(subscribe(spark.read, topics, source, other).load(), by_uuid).outcomes.collect()
+    with pytest.raises(ValueError, match="kafka has no effect without idempotent"):
+        read_pipeline(config, "a", kafka=topics.hosts)
     with pytest.raises(ValueError, match="no positions in the data frame, which idempotent needs"):
         transform(frame.select("value"), read_pipeline(config, "a", idempotent=True))
 

@@ -5,18 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from stellar.language.errors import ConfigError
-from stellar.maas import FileRegistry, Model, ServiceInstance
-from stellar.maas.schema import Endpoint
 from stellar.pipeline.config.locations import ConfigErrors
 
 pytest.importorskip("pyspark")
@@ -213,6 +209,15 @@ def test_a_persisted_frame_runs_the_pipeline_once(spark: SparkSession, configure
 
 
 @pytest.mark.engine
+def test_counts_before_any_action_are_an_error(spark: SparkSession, configure: Configure) -> None:
+    transformed = transform(make_frame(spark, {"n": 1}), read_pipeline(configure({"parsers/s.json": JSON_MAP}), "s"))
+    with pytest.raises(TimeoutError, match=r"no action on the outcomes has ended within 0.2 s; run one before"):
+        transformed.read_counts(0.2)
+    assert transformed.outcomes.count() == 1
+    assert transformed.read_counts().out == 1
+
+
+@pytest.mark.engine
 def test_no_rows_have_counts_of_zero(spark: SparkSession, configure: Configure) -> None:
     transformed = transform(make_frame(spark), read_pipeline(configure({"parsers/s.json": JSON_MAP}), "s"))
     assert transformed.outcomes.count() == 0
@@ -286,36 +291,6 @@ def test_a_shipped_pipeline_is_json_and_no_code(configure: Configure) -> None:
     assert b"JSONMap" not in pickled  # it is in base64
 
 
-class _Model(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        fails = "fails" in self.path
-        body = b"" if fails else json.dumps({"is_malicious": "evil" in self.path}).encode()
-        self.send_response(500 if fails else 200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        """Print nothing."""
-
-
-@pytest.fixture
-def models(tmp_path: Path) -> Iterator[Path]:
-    """A registry with a model."""
-    (tmp_path / "models").mkdir()
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Model) as server, FileRegistry(tmp_path / "models") as registry:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        url = f"http://127.0.0.1:{server.server_address[1]}"
-        registry.register(ServiceInstance.of(Model("dga", "1.0"), "one", Endpoint(url=url)))
-        yield tmp_path / "models"
-        server.shutdown()
-        thread.join()
-
-
 @pytest.mark.engine
 def test_executors_call_models_and_report_their_failures(
     spark: SparkSession, configure: Configure, models: Path
@@ -325,10 +300,10 @@ def test_executors_call_models_and_report_their_failures(
     pipeline = read_pipeline(
         configure({"parsers/s.json": JSON_MAP, "enrichments/s.json": enrichment}), "s", registry=models
     )
-    hosts = [("good.com", "evil.com", "fails.com")[n % 3] for n in range(600)]
+    hosts = [("yahoo.com", "evil.com", "fails.com")[n % 3] for n in range(600)]
     transformed = transform(make_frame(spark, *({"host": host} for host in hosts)), pipeline)
     transformed.outcomes.persist()
-    expected = {"good.com": False, "evil.com": True, "fails.com": None}
+    expected = {"yahoo.com": "legit", "evil.com": "malicious", "fails.com": None}
     assert [record.get("m") for record in read(transformed.documents)] == [expected[host] for host in hosts]
     assert [error["stage"] for error in read(transformed.errors)] == ["model"] * 200
     assert transformed.read_counts().reports == 200
