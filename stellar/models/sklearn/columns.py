@@ -221,10 +221,21 @@ class FeatureSchema:
         return tuple(reversed(kept))
 
     def build_fields(self, used: set[str]) -> tuple[tuple[DataField, ...], tuple[MiningField, ...]]:
-        """Return the fields of records that are used, and their use."""
-        features = [(name, feature) for name, feature in self._features.items() if name in used]
-        data = tuple(_build_data_field(name, feature) for name, feature in features)
-        return data, tuple(_build_mining_field(name, feature) for name, feature in features)
+        """Return the fields of records, and their use.
+
+        A feature that the score does not need, as one that no node of a tree compares, is supplementary: records of the
+        features of training are accepted.
+        """
+        features = {
+            name: feature
+            for name, feature in self._features.items()
+            if name in used or feature.is_number or feature.data is not None
+        }
+        data = tuple(_build_data_field(name, feature) for name, feature in features.items())
+        return data, tuple(
+            _build_mining_field(name, feature) if name in used else build_mining_field(name, "supplementary")
+            for name, feature in features.items()
+        )
 
 
 def find_references(form: ExpressionForm) -> set[str]:

@@ -86,3 +86,13 @@ def test_a_path_is_required(data: Any) -> None:
 def test_an_entry_of_a_mapper_is_a_pair() -> None:
     with pytest.raises(NotExported, match="expected a pair of columns and a transformer or None, got 'systems'"):
         DataFrameMapper(["systems"])
+
+
+def test_a_feature_that_the_score_does_not_need_is_supplementary(tmp_path: Path) -> None:
+    classifier = tree.DecisionTreeClassifier().fit([[0.0, 1.0], [1.0, 1.0], [2.0, 1.0], [3.0, 1.0]], [0, 0, 1, 1])
+    mapper = DataFrameMapper([("a", None), ("b", None), ("label", None)])
+    model = sklearn2pmml(estimator=classifier, mapper=mapper, pmml=tmp_path / "tree.pmml")
+    usages = {field.name: field.usage for field in model.document.model.fields}
+    assert usages == {"label": "target", "a": "active", "b": "supplementary"}
+    assert [field.name for field in model.inputs()] == ["a", "b"]
+    assert model.score({"a": 3.0, "b": 1.0}) == model.score({"a": 3.0})
