@@ -17,7 +17,10 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 Schema = dict[str, Any]
 
-_FORMATS = {"integer": "int32", "date": "date"}
+_LIMITS: dict[str, Schema] = {
+    "integer": {"minimum": -(2**31), "maximum": 2**31 - 1},
+    "date": {"format": "date"},
+}
 _TYPES = {"string": "string", "integer": "integer", "float": "number", "double": "number", "boolean": "boolean"}
 
 
@@ -48,7 +51,7 @@ def _describe_input(data: DataField, use: MiningField, is_list: bool) -> Schema:
 def _type_of(data_type: str, *, is_nullable: bool) -> Schema:
     name = _TYPES.get(data_type, "string")
     schema: Schema = {"type": [name, "null"] if is_nullable else name}
-    return schema | {"format": _FORMATS[data_type]} if data_type in _FORMATS else schema
+    return schema | _LIMITS.get(data_type, {})
 
 
 def _limit(data: DataField) -> Schema:
