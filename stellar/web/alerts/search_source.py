@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote as quote_path
@@ -116,10 +116,40 @@ class SearchSource:
             label, *body["search_after"] = read_cursor(cursor, len(order) + 2)
             if label != query.order:
                 raise ValueError("the order of the list has changed; go back to the first page")
-        hits = self._search(body)["hits"]["hits"]
+        hits = self._find_hits(body, query, names["timestamp"], most, is_sorted_by_time=among is None)
         end = _find_end(hits, most)
         position = write_cursor([query.order, *hits[end - 1]["sort"]]) if end < len(hits) else ""
         return AlertList([_make_alert(hit) for hit in hits[:end]], position)
+
+    def _find_hits(
+        self, body: Record, query: AlertQuery, time_field: str, most: int, *, is_sorted_by_time: bool
+    ) -> Sequence[Record]:
+        """Return the first hits, one more than `most` if there are so many.
+
+        Servers sort by time slowly if most documents match: they compare all of them. So those of the last minute are
+        sorted first, and older ones only if these are too few.
+        """
+        filters = body["query"]["bool"]["filter"]
+        if is_sorted_by_time and query.order == "time" and self._number is not None:
+            newest = self._find_newest(body, query, time_field)
+            for start in _list_starts(newest, query.since):
+                recent = {"bool": {"filter": [*filters, {"range": {time_field: {"gte": start}}}]}}
+                hits: Sequence[Record] = self._search({**body, "query": recent})["hits"]["hits"]
+                if len(hits) > most:
+                    return hits
+        hits = self._search(body)["hits"]["hits"]
+        return hits
+
+    def _find_newest(self, body: Record, query: AlertQuery, time_field: str) -> float | None:
+        """Return the time at which a list begins, in ms; None if no document has one."""
+        if "search_after" in body:
+            newest = body["search_after"][0]
+        else:  # for all documents, because a server has that without reading them
+            found = self._search({"size": 0, "aggs": {"newest": {"max": {"field": time_field}}}})
+            newest = found["aggregations"]["newest"]["value"]
+        if not isinstance(newest, int | float) or newest <= 0:  # documents without a time are the last ones
+            return None
+        return newest if query.until is None else min(newest, query.until)
 
     def read(self, id: str) -> StoredDocument | None:
         index, own = _read_id(id)
@@ -197,6 +227,18 @@ class SearchSource:
         if among is not None:
             filters.append(_match_any(among, names["guid"]))
         return filters
+
+
+_WINDOWS_MS = tuple(60_000 * 24**step for step in range(4))  # from a minute to ten days
+
+
+def _list_starts(newest: float | None, since: int | None) -> Iterator[int]:
+    """Yield earlier and earlier times from which the newest documents are searched."""
+    for window in () if newest is None else _WINDOWS_MS:
+        start = round(newest or 0) - window
+        if since is not None and start <= since:
+            return
+        yield start
 
 
 def _find_end(hits: Sequence[Record], most: int) -> int:

@@ -148,6 +148,25 @@ def test_pages_have_every_document_once(
     assert sorted(number for page in seen for number in page) == list(range(120))
 
 
+def test_the_newest_alerts_are_found_however_far_apart_they_are(
+    write: Callable[..., None], open_source: Callable[..., SearchSource]
+) -> None:
+    minute, day = 60_000, 24 * 3_600_000
+    ages = [0, 1, 50_000, 30 * minute, 5 * 3_600_000, 3 * day, 40 * day, 4000 * day]
+    write(*(line(number, timestamp=START - age) for number, age in enumerate(ages)), line(8, timestamp=-5))
+    source = open_source()
+    for most in range(1, 10):
+        found, cursor = [], ""
+        while True:
+            page = source.find(AlertQuery(), cursor, most, 60)
+            found += [alert.guid for alert in page.alerts]
+            if not (cursor := page.cursor):
+                break
+        assert found == [f"guid-{number}" for number in range(9)]
+    recent = source.find(AlertQuery(since=START - 5 * 3_600_000, until=START), "", 1, 60).alerts
+    assert [alert.guid for alert in recent] == ["guid-1"]
+
+
 def test_a_page_does_not_end_between_documents_that_are_sorted_alike() -> None:
     hits = [{"sort": [number]} for number in (9, 8, 7, 7, 7, 5)]
     assert [_find_end(hits, most) for most in (1, 2, 3, 4, 5, 6)] == [1, 2, 2, 2, 5, 6]
