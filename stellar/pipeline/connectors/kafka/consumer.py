@@ -13,6 +13,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from stellar.pipeline.connectors.kafka.client import (
@@ -54,6 +55,9 @@ _CONNECTED = re.compile(r'"state": *"UP"')
 _REQUIRED = {"enable.auto.commit": "false", "enable.auto.offset.store": "false"}
 
 Partition = tuple[str, int]
+# Without a call of Python code for each message
+_make_position: Callable[[tuple[Any, ...]], TopicPosition] = partial(tuple.__new__, TopicPosition)
+_make_raw: Callable[[tuple[Any, ...]], Raw] = partial(tuple.__new__, Raw)
 
 
 class Topics(Protocol):
@@ -190,11 +194,11 @@ class TopicReader:
             kind, stamp = message.timestamp()
             sent = stamp if kind else None
         assignment = self._assignments.get((topic, partition), 0)
-        position = TopicPosition(topic, partition, message.offset(), sent, id, assignment)
+        position = _make_position((topic, partition, message.offset(), sent, id, assignment))
         value = message.value()
         if value is None:
             return Raw(b"", topic, None, message.key(), topic, ValueError("message has no value"), position)
-        return Raw(value, topic, None, message.key(), topic, None, position)
+        return _make_raw((value, topic, None, message.key(), topic, None, position))
 
     def _handle(self, error: Any, topic: str | None) -> None:
         """Handle an event that is not a message. Raises KafkaFailure for one that does not pass by itself."""

@@ -146,7 +146,10 @@ class TopicWriter:
 
         Raises MessageTooLarge, and KafkaFailure if an earlier message cannot be stored.
         """
-        partition = _ANY_PARTITION if position is None or self._spreads else self._map_partition(topic, position)
+        if position is None or self._spreads:
+            partition = _ANY_PARTITION
+        else:
+            partition = position.partition % (self._partitions.get(topic) or self._count_partitions(topic))
         if len(value) + _FRAME_BYTES > self._limits.get(topic, _NO_LIMIT):
             raise MessageTooLarge(_describe_size(topic, value))
         while not self._produce(topic, value, partition, position, id):
@@ -176,10 +179,9 @@ class TopicWriter:
             raise self._explain(error, topic, value) from error
         return True
 
-    def _map_partition(self, topic: str, position: TopicPosition) -> int:
-        if topic not in self._partitions:
-            self._await_topic(topic)
-        return position.partition % self._partitions[topic]
+    def _count_partitions(self, topic: str) -> int:
+        self._await_topic(topic)
+        return self._partitions[topic]
 
     def _explain(self, error: Exception, topic: str, value: bytes) -> Exception:
         if error.args[0].name() == "MSG_SIZE_TOO_LARGE":
