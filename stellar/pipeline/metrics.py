@@ -38,7 +38,12 @@ LAG = Metric(
     "Messages of each assigned partition that are not committed yet.",
     ("topic", "partition"),
 )
-METRICS = (MESSAGES, RECORDS, REPORTS, LAG)
+RESTART = Metric(
+    "stellar_pipeline_restart_needed",
+    "gauge",
+    "1 if the configuration in force has changes that take effect after a restart: settings maas.* or profiles.",
+)
+METRICS = (MESSAGES, RECORDS, REPORTS, LAG, RESTART)
 
 
 @dataclass
@@ -50,6 +55,7 @@ class PipelineMetrics:
     pipeline: the name of the sensors
     observer: counts rules and errors, and measures stages
     lags: messages that are not committed yet, by topic and partition
+    pending: the changes of the configuration that take effect after a restart
     live: why the process should be restarted; None if it should not
     ready: why it cannot process messages now; None if it can
     """
@@ -61,6 +67,7 @@ class PipelineMetrics:
     channels: ProcessChannels | None = None
     observer: PipelineObserver = field(default_factory=PipelineObserver)
     lags: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    pending: set[str] = field(default_factory=set)
     _client: ModelClient | None = None
 
     def use_client(self, client: ModelClient) -> None:
@@ -80,8 +87,16 @@ class PipelineMetrics:
             from stellar.maas.metrics import collect_client  # most runs have no metrics
 
             yield from collect_client(self._client)
+        yield RESTART.sample(int(bool(self.pending)))
         for (topic, partition), lag in list(self.lags.items()):
             yield LAG.sample(lag, topic, str(partition))
+
+    def note_pending(self, change: str, *, is_pending: bool) -> None:
+        """Note whether a change of the configuration waits for a restart; it no longer does when it is reverted."""
+        if is_pending:
+            self.pending.add(change)
+        else:
+            self.pending.discard(change)
 
     def serve(self, address: ListenAddress, stack: ExitStack, inform: Callable[[str], object]) -> None:
         """Serve the metrics until the stack is closed. Raises OSError if the address cannot be used.

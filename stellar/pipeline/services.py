@@ -156,8 +156,11 @@ class ServiceConnector:
         settings = _read_client_settings(config)
         if self._models is None:
             self._models = self._connect_models(settings)
-        elif settings != self._models[0]:
+        is_pending = settings != self._models[0]
+        if is_pending:
             log.warning("%s: changed settings maas.* take effect after a restart", config.global_location)
+        if self._metrics is not None:
+            self._metrics.note_pending("maas.*", is_pending=is_pending)
         return self._models[1:]
 
     def _connect_models(self, settings: ClientSettings) -> tuple[ClientSettings, Registry, ModelClient]:

@@ -16,6 +16,9 @@ from pathlib import Path
 import pytest
 
 from stellar.pipeline.cli import main
+from stellar.pipeline.group_loading import load_pipelines
+from stellar.pipeline.metrics import RESTART, PipelineMetrics
+from stellar.pipeline.services import ServiceConnector, make_model_options
 
 from .killing import wait_for
 
@@ -208,3 +211,14 @@ def test_an_invalid_address_is_an_invalid_option(capsys: pytest.CaptureFixture[s
     with pytest.raises(SystemExit, match="2"):
         main(["run", "--config", ".", "--sensor", "squid", "--metrics", "9100"])
     assert "--metrics: invalid address '9100': expected HOST:PORT" in capsys.readouterr().err
+
+
+def test_changes_that_need_a_restart_are_shown_until_they_are_reverted(write_config: WriteConfig) -> None:
+    metrics, shown = PipelineMetrics(), []
+    with ServiceConnector(make_model_options("none", None), metrics=metrics) as connector:
+        for timeout in (1000, 2000, 1000):
+            config = write_config(parser=CALLING, globals={"maas.http.timeout.ms": timeout})
+            configs, group = load_pipelines(config, "squid")
+            connector.connect(group, configs[0])
+            shown += [each.value for each in metrics.collect() if each.metric is RESTART]
+    assert shown == [0, 1, 0]

@@ -182,7 +182,7 @@ def _open(options: argparse.Namespace, stack: ExitStack) -> _OpenRun:
     """
     messages, counts = Messages(), Counts()
     metrics = _make_metrics(options, counts)
-    targets = TargetSettings(options, messages)
+    targets = TargetSettings(options, messages, metrics)
     opened = open_pipeline(options, stack, messages, targets.prepare, metrics)
     config, sensor = opened.configs[0], opened.pipeline.sensor
     patterns = find_inputs(options.files, config)

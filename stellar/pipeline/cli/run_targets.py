@@ -19,18 +19,23 @@ if TYPE_CHECKING:
     from stellar.pipeline.connectors.remote import RemoteFiles
     from stellar.pipeline.connectors.search.output import SearchOutput
     from stellar.pipeline.indexing import SearchIndexing
+    from stellar.pipeline.metrics import PipelineMetrics
 
 
 class TargetSettings:
     """The settings of directories and search servers, by the configuration that is in force."""
 
-    def __init__(self, options: argparse.Namespace, report: Callable[[str], object]) -> None:
+    def __init__(
+        self, options: argparse.Namespace, report: Callable[[str], object], metrics: PipelineMetrics | None = None
+    ) -> None:
         self._options = options
         self._report = report
+        self._metrics = metrics
         self._choose: Callable[[Record], str] = choose_by_type
         self._indexing: SearchIndexing | None = None
         self._settings: Mapping[str, Any] = {}
-        self._profiles: ConfigText | Literal["unread"] | None = "unread"
+        self._started: ConfigText | Literal["unread"] | None = "unread"
+        self._profiles: ConfigText | None = None
 
     def prepare(self, group: PipelineGroup, configs: Sequence[SensorConfig]) -> None:
         """Use other configurations. Raises ConfigError."""
@@ -39,10 +44,17 @@ class TargetSettings:
         if any(target is not None and is_search(target) for target in (self._options.output, self._options.errors)):
             self._find_indexing().use(configs)
         self._choose = choose
-        profiles = configs[0].read_profiler()
-        if self._profiles not in ("unread", profiles):
+        self._note_profiles(configs[0].read_profiler())
+
+    def _note_profiles(self, profiles: ConfigText | None) -> None:
+        """Report profiles that are not those at the start of the run."""
+        if self._started == "unread":
+            self._started = self._profiles = profiles
+        if profiles != self._profiles:
             self._report("changed profiles take effect after a restart")
         self._profiles = profiles
+        if self._metrics is not None:
+            self._metrics.note_pending("profiles", is_pending=profiles != self._started)
 
     def _find_indexing(self) -> SearchIndexing:
         from stellar.pipeline.indexing import SearchIndexing  # most runs write to files
