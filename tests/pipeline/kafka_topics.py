@@ -19,6 +19,11 @@ LIMIT = 120.0
 PROGRAM = "import sys; from stellar.pipeline.cli import main; sys.exit(main())"
 
 
+def write_to(output: str, errors: str | None = None) -> list[str]:
+    """Return the options of a worker that writes to topics; errors go to the same one by default."""
+    return ["--output", f"topic:{output}", "--errors", f"topic:{output if errors is None else errors}"]
+
+
 def wait_for(condition: Callable[[], bool], what: str = "it") -> None:
     end = time.monotonic() + LIMIT
     while not condition():

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka_topics import Topics, Worker
+from kafka_topics import Topics, Worker, write_to
 
 from stellar.pipeline.worker.document_ids import MessageIds, make_document_id
 
@@ -67,7 +67,7 @@ def test_a_message_that_a_broker_rejects_makes_the_same_error_document_again(
         before = len(topics.read(errors))
         worker = start(
             "--config", str(tmp_path / "c"), "--sensor", "s", "--idempotent", "--group", group,
-            "--output", f"topic:{compacted}", "--errors", f"topic:{errors}",
+            *write_to(compacted, errors),
         )  # fmt: skip
         topics.wait_until_committed(group, source)
         assert "0 out + 0 dropped + 300 rejected" in worker.stop()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
-from kafka_topics import LIMIT, Topics, Worker, wait_for
+from kafka_topics import LIMIT, Topics, Worker, wait_for, write_to
 
 from stellar.pipeline.cli import main
 from stellar.pipeline.connectors.kafka.client import UnusableTopic
@@ -116,10 +116,7 @@ def test_a_worker_reads_and_writes_by_password_over_tls(
         str(tmp_path / "c"),
         "--sensor",
         "s",
-        "--output",
-        f"topic:{out}",
-        "--errors",
-        f"topic:{out}",
+        *write_to(out),
     ]
     topics.send(source, [b'{"n":1}'])
     worker = start(*options, hosts=secured.hosts("SASL_SSL"))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from kafka_topics import LIMIT, Topics, Worker, wait_for
+from kafka_topics import LIMIT, Topics, Worker, wait_for, write_to
 from kazoo.client import KazooClient
 
 from stellar.pipeline.cli.configuration_manager import zk_load_configs
@@ -91,7 +91,7 @@ def test_a_worker_follows_its_configuration_in_zookeeper(
 
     push("'first'")
     location = ["--config", f"zookeeper:{quorum}/metron", "--sensor", "s"]
-    worker = start(*location, "--output", f"topic:{out}", "--errors", f"topic:{out}")
+    worker = start(*location, *write_to(out))
 
     def send_and_read() -> str:
         topics.send(source, [b"{}"])
@@ -166,9 +166,7 @@ def test_the_topic_of_a_sensor_can_be_another_one(
     topics.send(source, [b'{"n": 1}'])
     options = configure(tmp_path, {"s": {}})
     (tmp_path / "config" / "profiler.json").write_text('{"profiles": []}')
-    worker = start(
-        *options, "--stage", stage, "--input", source, "--output", f"topic:{out}", "--errors", f"topic:{out}"
-    )
+    worker = start(*options, "--stage", stage, "--input", source, *write_to(out))
     topics.wait_until_committed("s_parser", source)
     worker.stop()
     assert [each["n"] for each in topics.documents(out)] == [1]
@@ -182,7 +180,7 @@ def test_a_pattern_reads_all_topics_that_match(topics: Topics, tmp_path: Path, s
     options = configure(tmp_path, {"s": {"sensorTopic": pattern, "readMetadata": True, "mergeMetadata": True}})
     for topic in sources:
         topics.send(topic, [b"{}"])
-    worker = start(*options, "--output", f"topic:{out}", "--errors", f"topic:{out}")
+    worker = start(*options, *write_to(out))
     for topic in sources:
         topics.wait_until_committed(f"{pattern}_parser", topic)
     worker.stop()
@@ -195,7 +193,7 @@ def test_a_process_that_is_killed_is_started_again(
     source, out = topics.create("in", 2), topics.create("out", 2)
     options = configure(tmp_path, {"s": {"sensorTopic": source}})
     session = ["--kafka-property", "session.timeout.ms=2000", "--kafka-property", "heartbeat.interval.ms=300"]
-    worker = start(*options, *session, "--processes", "2", "--output", f"topic:{out}", "--errors", f"topic:{out}")
+    worker = start(*options, *session, "--processes", "2", *write_to(out))
     for partition in range(2):
         topics.send(source, [b'{"n":1}'], partition)
     topics.wait_until_committed(f"{source}_parser", source)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from kafka_topics import LIMIT, Topics, Worker, wait_for
+from kafka_topics import LIMIT, Topics, Worker, wait_for, write_to
 
 from stellar.pipeline.connectors.kafka import client
 from stellar.pipeline.connectors.kafka.producer import TopicWriter
@@ -73,10 +73,7 @@ def test_a_worker_that_is_stopped_loses_and_repeats_nothing(
         str(configure(source)),
         "--sensor",
         "s",
-        "--output",
-        f"topic:{out}",
-        "--errors",
-        f"topic:{out}",
+        *write_to(out),
     ]
     send_numbered(topics, source, 0, 3000)
     for _ in range(3):
@@ -94,7 +91,7 @@ def test_a_worker_that_is_killed_loses_nothing(
 ) -> None:
     source, out = topics.create("in", PARTITIONS), topics.create("out", PARTITIONS)
     options = [
-        "--config", str(configure(source)), "--sensor", "s", "--output", f"topic:{out}", "--errors", f"topic:{out}",
+        "--config", str(configure(source)), "--sensor", "s", *write_to(out),
         "--kafka-property", "session.timeout.ms=2000", "--kafka-property", "heartbeat.interval.ms=300",
     ]  # fmt: skip
     chance = random.Random(1)
@@ -119,10 +116,7 @@ def test_workers_that_join_and_leave_lose_and_repeat_nothing(
         str(configure(source)),
         "--sensor",
         "s",
-        "--output",
-        f"topic:{out}",
-        "--errors",
-        f"topic:{out}",
+        *write_to(out),
     ]
     workers = [start(*options)]
     for part in range(4):
@@ -157,10 +151,7 @@ def test_a_broker_that_restarts_is_waited_for(
         str(configure(source)),
         "--sensor",
         "s",
-        "--output",
-        f"topic:{out}",
-        "--errors",
-        f"topic:{out}",
+        *write_to(out),
     ]
     worker = start(*options, hosts=broker.hosts)
     topics.workers.append(worker)
@@ -187,10 +178,10 @@ def test_a_missing_topic_is_an_error_with_the_command_to_create_it(
 ) -> None:
     source, missing = topics.create("in"), topics.name("missing")
     config = str(configure(source))
-    targets = ["--output", f"topic:{missing}", "--errors", f"topic:{source}"]
+    targets = write_to(missing, source)
     expected = f"topic '{missing}' does not exist; create it with stellar-pipeline topic create {missing}"
     assert failure_of(start("--config", config, "--sensor", "s", *targets)) == f"stellar-pipeline: {expected}"
-    config, targets = str(configure(missing)), ["--output", f"topic:{source}", "--errors", f"topic:{source}"]
+    config, targets = str(configure(missing)), write_to(source)
     assert failure_of(start("--config", config, "--sensor", "s", *targets)) == f"stellar-pipeline: {expected}"
 
 
@@ -199,7 +190,7 @@ def test_a_topic_that_is_deleted_ends_the_worker(
     deleted: str, topics: Topics, configure: Callable[..., Path], start: Callable[..., Worker]
 ) -> None:
     source, out, errors = (topics.create(name) for name in ("in", "out", "errors"))
-    targets = ["--output", f"topic:{out}", "--errors", f"topic:{errors}"]
+    targets = write_to(out, errors)
     topics.send(source, [b'{"n":1}'])
     worker = start(
         "--config", str(configure(source)), "--sensor", "s", *targets,
@@ -240,7 +231,7 @@ def test_records_that_a_topic_cannot_store_are_error_documents(
 ) -> None:
     source, errors = topics.create("in"), topics.create("errors")
     out = topics.create("out", **{"max.message.bytes": "20000"})
-    targets = ["--output", f"topic:{out}", "--errors", f"topic:{errors}"]
+    targets = write_to(out, errors)
     values = [json.dumps({"n": n, "pad": random.Random(n).randbytes(3000 * n).hex()}).encode() for n in range(4)]
     topics.send(source, values)
     worker = start("--config", str(configure(source)), "--sensor", "s", *targets)
@@ -318,7 +309,7 @@ def test_properties_with_which_nothing_is_read_end_the_worker(
 ) -> None:
     source = topics.create("in")
     topics.send(source, [b"{}"])
-    targets = ["--output", f"topic:{source}", "--errors", f"topic:{source}"]
+    targets = write_to(source)
     more = [word for each in properties for word in ("--kafka-property", each)]
     assert reason in failure_of(start("--config", str(configure(source)), "--sensor", "s", *targets, *more))
 
@@ -334,7 +325,7 @@ def test_a_group_whose_members_share_partitions_otherwise_ends_the_worker(
     })  # fmt: skip
     other.subscribe([source])
     wait_for(lambda: other.poll(0.1) is None and bool(other.assignment()), "the other member")
-    targets = ["--output", f"topic:{source}", "--errors", f"topic:{source}"]
+    targets = write_to(source)
     line = failure_of(start("--config", str(configure(source)), "--sensor", "s", *targets))
     other.close()
     assert line.endswith("members of the consumer group use another assignment strategy; end them first")
@@ -346,9 +337,7 @@ def test_a_message_without_a_value_is_an_error_document(
     source, out, errors = (topics.create(name) for name in ("in", "out", "errors"))
     topics.producer.produce(source, None, partition=0)
     topics.send(source, [b'{"n":1}'])
-    worker = start(
-        "--config", str(configure(source)), "--sensor", "s", "--output", f"topic:{out}", "--errors", f"topic:{errors}"
-    )
+    worker = start("--config", str(configure(source)), "--sensor", "s", *write_to(out, errors))
     topics.wait_until_committed(f"{source}_parser", source)
     worker.stop()
     (error,) = topics.documents(errors)

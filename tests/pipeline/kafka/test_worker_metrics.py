@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from kafka_topics import Topics, Worker, wait_for
+from kafka_topics import Topics, Worker, wait_for, write_to
 
 from stellar.pipeline.connectors.kafka.consumer import TopicReader, parse_lags
 from stellar.pipeline.connectors.kafka.settings import KafkaSettings
@@ -55,7 +55,7 @@ def options(topics: Topics, tmp_path: Path) -> list[str]:
     parser.parent.mkdir(parents=True)
     parser.write_text(json.dumps({"parserClassName": "JSONMap", "sensorTopic": source}))
     return [
-        "--config", str(tmp_path / "config"), "--sensor", "s", "--output", f"topic:{out}", "--errors", f"topic:{out}",
+        "--config", str(tmp_path / "config"), "--sensor", "s", *write_to(out),
         "--metrics", "127.0.0.1:0", "--kafka-property", "statistics.interval.ms=100",
     ]  # fmt: skip
 
