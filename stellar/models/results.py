@@ -11,6 +11,7 @@ from stellar.models.forms.boosting import BoosterForm
 from stellar.models.forms.fields import OutputField
 from stellar.models.forms.model import ModelDocument, ModelForm
 from stellar.models.forms.predicates import Always
+from stellar.models.values import name_share
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,4 +128,4 @@ def list_shares(document: ModelDocument) -> tuple[ShareField, ...]:
 def _make_share(output: OutputField, target: TargetField) -> ShareField:
     if output.value is None:
         return ShareField(None, output.name)
-    return ShareField(output.value, f"probability({target.parse(output.value, output.origin)})")
+    return ShareField(output.value, name_share(target.parse(output.value, output.origin)))

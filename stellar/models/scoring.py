@@ -17,6 +17,7 @@ from stellar.models.evaluation.predictions import Scores
 from stellar.models.evaluation.tracing import ScoreStep
 from stellar.models.forms.fields import DataField
 from stellar.models.forms.model import ModelDocument, Verification
+from stellar.models.values import name_share
 from stellar.util.abbreviate import quote
 from stellar.util.optional_imports import import_optional
 
@@ -107,7 +108,7 @@ class ScoringModel:
         for name, prediction in scores.predictions.items():
             result[name or "prediction"] = prediction.value
             for category, share in (prediction.probabilities or {}).items():
-                result[f"probability({category})"] = share
+                result[name_share(category)] = share
         finals = {field.name for field in self.document.model.outputs if not field.is_final}
         return result | {name: value for name, value in scores.outputs.items() if name not in finals}
 

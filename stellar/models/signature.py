@@ -13,6 +13,7 @@ from stellar.models.forms.boosting import BoosterForm
 from stellar.models.forms.fields import DataField
 from stellar.models.forms.model import ModelDocument, ModelForm
 from stellar.models.scoring import ScoringModel
+from stellar.models.values import name_share
 
 CLASSIFICATION = "classification"
 _WITHOUT_SHARES = (NearestForm, RuleSetForm)  # their results are categories alone
@@ -51,7 +52,7 @@ def describe_outputs(model: ScoringModel) -> list[FieldSignature]:
     targets = find_targets(document.model, data, None)
     predictions = [_describe_target(target, document, data) for target in targets]
     shares = [
-        FieldSignature(f"probability({category})", "double")
+        FieldSignature(name_share(category), "double")
         for prediction in predictions
         for category in _list_categories(document.model, prediction)
     ]

@@ -107,6 +107,11 @@ def to_string(value: Any) -> str:
     raise ValueError(f"expected a single value, got {quote(value, 80)}")
 
 
+def name_share(category: Any) -> str:
+    """Return the name of the probability of a category in a result."""
+    return f"probability({to_string(category)})"
+
+
 def print_single(value: float) -> str:
     """Return the shortest string that denotes a binary32 number, as Java prints it."""
     if not math.isfinite(value):

@@ -24,6 +24,7 @@ from stellar.models.forms.bodies import EnsembleForm, GeneralRegressionForm, Reg
 from stellar.models.forms.boosting import BoosterForm
 from stellar.models.forms.fields import DerivedField, FieldType, OutputField, TargetForm
 from stellar.models.forms.model import ModelDocument, ModelForm
+from stellar.models.values import name_share
 
 Predictions = dict[str | None, BatchPrediction]
 ROWS = 16_384  # of a block, which bounds the memory
@@ -73,7 +74,7 @@ class BatchModel:
             results[name or "prediction"] = prediction.winner
             for category, array in zip(prediction.categories, prediction.arrays, strict=True):
                 shown = self._program.assign(_hide_zeros(array)) if prediction.is_vote else array
-                results[f"probability({category})"] = shown
+                results[name_share(category)] = shown
         hidden = {form.name for form in model.outputs if not form.is_final}
         return results | {name: array for name, array in outputs.items() if name not in hidden}
 

@@ -32,7 +32,7 @@ from stellar.models.evaluation.targets import TargetField, find_targets
 from stellar.models.forms.bodies import EnsembleForm, Equation, RegressionForm, Term, TreeForm, TreeNode
 from stellar.models.forms.fields import DataField, DerivedField, FieldType, MiningField
 from stellar.models.forms.model import ModelDocument, ModelForm
-from stellar.models.values import identity, round_single
+from stellar.models.values import identity, name_share, round_single
 from stellar.util.function_builder import FunctionBuilder, call, constant, load
 
 Record = Mapping[str, Any]
@@ -346,7 +346,7 @@ def _write_result(
     else:
         items = {name or "prediction": written.winner}
         for category, share in zip(written.categories, written.names, strict=True):
-            items[f"probability({category})"] = share
+            items[name_share(category)] = share
     items.update({output: local.name for output, (local, is_final) in outputs.items() if is_final})
     return ast.Dict([constant(key) for key in items], [load(local) for local in items.values()])
 
