@@ -42,7 +42,7 @@ _SELECTORS = """
     GenericUnivariateSelect RFE RFECV SelectFdr SelectFpr SelectFromModel SelectFwe SelectKBest SelectPercentile
     SequentialFeatureSelector VarianceThreshold
 """
-_SEARCHES = "GridSearchCV HalvingGridSearchCV HalvingRandomSearchCV RandomizedSearchCV"
+_SEARCHES = "GridSearchCV RandomizedSearchCV"
 
 READERS = Readers(
     numeric={

@@ -71,6 +71,13 @@ def compare_results(model: ScoringModel, estimator: Any, data: Any, target: str 
     errors = list(map(find_error, (result[target] for result in results), estimator.predict(data).tolist()))
     if hasattr(estimator, "predict_proba") and "probability" in "".join(results[0]):
         errors += _compare_shares(results, estimator, data)
+    for name in ("decision_function", "score_samples"):
+        if name in results[0]:
+            numbers = getattr(estimator, name)(data).tolist()
+            errors += [
+                abs(result[name] - number) / max(1.0, abs(number))
+                for result, number in zip(results, numbers, strict=True)
+            ]
     return max(errors)
 
 

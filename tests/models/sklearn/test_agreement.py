@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -12,16 +13,41 @@ pytest.importorskip("pandas")
 from models.sklearn import zoo
 from models.sklearn.agreement import compare_results, export, make_records
 
-LARGEST_ERROR = 1e-12
-LARGEST_ERROR_OF_SUMS = 1e-9  # sums that are near 0, in another order than that of the linear algebra library
+from stellar.models.sklearn.document import READERS
+
+PAGE = Path(__file__).parents[3] / "docs" / "models" / "from-sklearn.md"
+LARGEST_ERROR_OF_TRANSFORMERS = 1e-9
+
+
+def read_largest_errors() -> dict[str, float]:
+    """Return the error of each class in the tables of the page."""
+    errors = {}
+    for row in re.findall(r"^\| .*`.* \|$", PAGE.read_text("utf-8"), re.MULTILINE):
+        last = row.strip("| ").rpartition("|")[2].strip()
+        error = LARGEST_ERROR_OF_TRANSFORMERS if "`" in last else float(last)
+        errors |= dict.fromkeys(re.findall(r"`([A-Z]\w+)`", row), error)
+    return errors
+
+
+LARGEST_ERRORS = read_largest_errors()
 
 
 @pytest.mark.parametrize("name", list(zoo.list_makers()))
 def test_results_equal_those_of_the_estimator(name: str, tmp_path: Path) -> None:
     estimator, data = zoo.fit(name)
     model = export(estimator, tmp_path)
-    largest = LARGEST_ERROR_OF_SUMS if zoo.is_number(name) else LARGEST_ERROR
+    largest = LARGEST_ERRORS[re.split("[ /]", name)[0]]
     assert compare_results(model, estimator, data) <= largest
     if model.compile():
         records = make_records(data)
         assert list(map(model.score, records)) == list(map(model.score_completely, records))
+
+
+def test_the_page_names_each_class_that_is_supported() -> None:
+    readers = {*READERS.numeric, *READERS.others, *READERS.models, *READERS.meta}
+    assert {*LARGEST_ERRORS, "Pipeline"} == readers
+
+
+def test_each_class_is_compared() -> None:
+    compared = {re.split("[ /]", name)[0] for name in zoo.list_makers()}
+    assert compared | {"ColumnTransformer"} == LARGEST_ERRORS.keys()  # which most have as their first step

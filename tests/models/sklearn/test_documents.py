@@ -41,6 +41,15 @@ def test_classes_have_the_type_of_the_training_data(name: str, tmp_path: Path) -
     assert {type(model.score_completely(record)["y"]) for record in agreement.make_records(DATA)} == labels
 
 
+def test_probabilities_of_booleans_have_the_names_of_pmml(tmp_path: Path) -> None:
+    estimator = tree.DecisionTreeClassifier(max_depth=3).fit(DATA[NUMBERS], CLASSES > 0)
+    model = agreement.export(estimator, tmp_path)
+    names = ["y", "probability(false)", "probability(true)"]
+    assert list(model.score(DATA.iloc[0].to_dict())) == names
+    assert model.compile()
+    assert list(model.score(DATA.iloc[0].to_dict())) == names
+
+
 def test_the_names_of_a_frame_are_those_of_the_inputs(tmp_path: Path) -> None:
     estimator = tree.DecisionTreeClassifier(max_depth=8).fit(DATA[NUMBERS], CLASSES)
     model = agreement.export(estimator, tmp_path, target="ffsn")

@@ -89,6 +89,20 @@ COMPLETE: dict[str, Callable[[], Any]] = {
     "QuantileTransformer to normal": lambda: after(
         preprocessing.QuantileTransformer(n_quantiles=40, output_distribution="normal")
     ),
+    "MissingIndicator": lambda: after(impute.MissingIndicator(features="all", missing_values=5.0)),
+    "GenericUnivariateSelect": lambda: choose(
+        feature_selection.GenericUnivariateSelect(feature_selection.f_regression, mode="k_best", param=3)
+    ),
+    "RFECV": lambda: choose(feature_selection.RFECV(linear_model.Ridge(), cv=2)),
+    "SelectFdr": lambda: choose(feature_selection.SelectFdr(feature_selection.f_regression)),
+    "SelectFpr": lambda: choose(feature_selection.SelectFpr(feature_selection.f_regression)),
+    "SelectFwe": lambda: choose(feature_selection.SelectFwe(feature_selection.f_regression)),
+    "SelectPercentile": lambda: choose(
+        feature_selection.SelectPercentile(feature_selection.f_regression, percentile=40)
+    ),
+    "SequentialFeatureSelector": lambda: choose(
+        feature_selection.SequentialFeatureSelector(linear_model.Ridge(), n_features_to_select=2, cv=2)
+    ),
     "RFE": lambda: choose(feature_selection.RFE(linear_model.Ridge(), n_features_to_select=3)),
     "RobustScaler": lambda: after(preprocessing.RobustScaler()),
     "SelectFromModel": lambda: choose(feature_selection.SelectFromModel(linear_model.Ridge())),

@@ -92,13 +92,14 @@ CLASSIFIERS: dict[str, Callable[[], Any]] = {
     "LinearDiscriminantAnalysis": lambda: discriminant_analysis.LinearDiscriminantAnalysis(),
     "LinearSVC": lambda: svm.LinearSVC(random_state=1),
     "LogisticRegression": lambda: linear_model.LogisticRegression(C=3.0),
+    "LogisticRegressionCV": lambda: linear_model.LogisticRegressionCV(Cs=2, cv=2),
     "MLPClassifier": lambda: neural_network.MLPClassifier(hidden_layer_sizes=(6, 4), max_iter=300, random_state=1),
     "MLPClassifier of tanh": lambda: neural_network.MLPClassifier(
         hidden_layer_sizes=(5,), activation="tanh", max_iter=300, random_state=1
     ),
     "NearestCentroid": lambda: neighbors.NearestCentroid(),
     "NuSVC": lambda: svm.NuSVC(nu=0.2),
-    "PassiveAggressiveClassifier": lambda: linear_model.SGDClassifier(loss="hinge", penalty=None, random_state=1),
+    "PassiveAggressiveClassifier": lambda: linear_model.PassiveAggressiveClassifier(random_state=1),
     "OneVsRestClassifier": lambda: multiclass.OneVsRestClassifier(linear_model.LogisticRegression()),
     "OneVsRestClassifier of boosted trees": lambda: multiclass.OneVsRestClassifier(
         make_grown("GradientBoostingClassifier")
@@ -106,6 +107,10 @@ CLASSIFIERS: dict[str, Callable[[], Any]] = {
     "Perceptron": lambda: linear_model.Perceptron(random_state=1),
     "QuadraticDiscriminantAnalysis": lambda: discriminant_analysis.QuadraticDiscriminantAnalysis(reg_param=0.1),
     "RandomForestClassifier": lambda: make_grown("RandomForestClassifier", max_depth=6),
+    "RandomizedSearchCV": lambda: model_selection.RandomizedSearchCV(
+        tree.DecisionTreeClassifier(random_state=1), {"max_depth": [3, 5]}, n_iter=2, cv=2
+    ),
+    "RidgeClassifierCV": lambda: linear_model.RidgeClassifierCV(),
     "RidgeClassifier": lambda: linear_model.RidgeClassifier(),
     "SGDClassifier": lambda: linear_model.SGDClassifier(random_state=1),
     "SGDClassifier of logarithms": lambda: linear_model.SGDClassifier(loss="log_loss", random_state=1),
@@ -160,6 +165,33 @@ REGRESSORS: dict[str, Callable[[], Any]] = {
     ),
     "TweedieRegressor": lambda: linear_model.TweedieRegressor(power=1.5, alpha=0.1),
     "VotingRegressor": lambda: ensemble.VotingRegressor(make_averaged(), weights=[1, 2, 3]),
+    "ARDRegression": lambda: linear_model.ARDRegression(),
+    "ElasticNetCV": lambda: linear_model.ElasticNetCV(),
+    "Lars": lambda: linear_model.Lars(),
+    "LarsCV": lambda: linear_model.LarsCV(),
+    "LassoCV": lambda: linear_model.LassoCV(),
+    "LassoLarsCV": lambda: linear_model.LassoLarsCV(),
+    "LassoLarsIC": lambda: linear_model.LassoLarsIC(),
+    "OrthogonalMatchingPursuit": lambda: linear_model.OrthogonalMatchingPursuit(),
+    "OrthogonalMatchingPursuitCV": lambda: linear_model.OrthogonalMatchingPursuitCV(),
+    "RidgeCV": lambda: linear_model.RidgeCV(),
+    "LassoLars": lambda: linear_model.LassoLars(alpha=0.01),
+    "PassiveAggressiveRegressor": lambda: linear_model.PassiveAggressiveRegressor(random_state=1),
+    "QuantileRegressor": lambda: linear_model.QuantileRegressor(alpha=0.01),
+}
+# After columns that are positive, or numbers of categories
+POSITIVE: dict[str, Callable[[], Any]] = {
+    "CategoricalNB": lambda: transformers.encode(
+        preprocessing.OrdinalEncoder(),
+        naive_bayes.CategoricalNB(),
+        preprocessing.KBinsDiscretizer(4, encode="ordinal", strategy="uniform"),
+    ),
+    "ComplementNB": lambda: transformers.encode(
+        preprocessing.OneHotEncoder(), naive_bayes.ComplementNB(), preprocessing.MinMaxScaler(clip=True)
+    ),
+    "MultinomialNB": lambda: transformers.encode(
+        preprocessing.OneHotEncoder(), naive_bayes.MultinomialNB(), preprocessing.MinMaxScaler(clip=True)
+    ),
 }
 OTHERS: dict[str, Callable[[], Any]] = {
     "IsolationForest": lambda: ensemble.IsolationForest(n_estimators=20, random_state=1),
@@ -183,9 +215,8 @@ def fit(name: str) -> tuple[Any, Any]:
         unseen.loc[::5, "tld"] = "xyz"
     if suffix == "unnamed":
         seen.loc[::9, "tld"] = unseen.loc[::7, "tld"] = np.nan
-    estimator, goal = list_makers()[name](), GOALS[suffix](seen)
-    with warnings.catch_warnings(action="ignore"):  # that training has not converged makes no difference
-        estimator.fit(seen, goal)
+    with warnings.catch_warnings(action="ignore"):  # of training that has not converged, and of deprecated classes
+        estimator = list_makers()[name]().fit(seen, GOALS[suffix](seen))
     return estimator, unseen
 
 
@@ -195,6 +226,7 @@ GOALS: dict[str, Callable[[Any], Any]] = {
     "3": lambda data: make_classes(data, 3),
     "n": make_numbers,
     "0": lambda _: None,
+    "positive": lambda data: make_classes(data, 3),
     "complete": make_numbers,
     "missing": make_numbers,
     "unnamed": make_numbers,
@@ -205,6 +237,7 @@ def list_makers() -> dict[str, Callable[[], Any]]:
     """Return the makers of estimators by name, with a suffix of GOALS."""
     encoded = {"": CLASSIFIERS, "3": CLASSIFIERS, "n": REGRESSORS, "0": OTHERS}
     others = {
+        "positive": POSITIVE,
         "complete": transformers.COMPLETE,
         "missing": transformers.INCOMPLETE,
         "unnamed": transformers.WITHOUT_NAMES,
@@ -216,8 +249,3 @@ def list_makers() -> dict[str, Callable[[], Any]]:
     }
     makers |= {f"{name}/{suffix}": make for suffix, table in others.items() for name, make in table.items()}
     return makers
-
-
-def is_number(name: str) -> bool:
-    """Return True for an estimator of a number."""
-    return name.partition("/")[2] in ("n", "complete", "missing", "unnamed")
