@@ -90,7 +90,7 @@ def _check_class(builder: FunctionBuilder, value: str, kind: str, fall_back: ast
 def _find_surprises(builder: FunctionBuilder, data: DataField, field: MiningField, value: str) -> list[ast.expr]:
     """Return tests of values that are invalid, missing or extreme."""
     tests: list[ast.expr] = []
-    if data.values or len(data.ranges) > 1 or data.type.operation != "continuous":
+    if _lists_numbers(data) or len(data.ranges) > 1 or data.type.operation != "continuous":
         if data.type.data == "float":
             raise NotCompiled
         tests.append(call(builder.bind(compile_check(data), "check"), load(value)))
@@ -107,6 +107,11 @@ def _find_surprises(builder: FunctionBuilder, data: DataField, field: MiningFiel
         kind = data.type.data
         tests.append(_outside(value, _find_low(field.low, kind, False), _find_high(field.high, kind, False)))
     return tests
+
+
+def _lists_numbers(data: DataField) -> bool:
+    """Return True if a field lists values other than NaN as a missing one, which is not in any range."""
+    return any(value.role != "missing" or value.value != "NaN" for value in data.values)
 
 
 Bound = tuple[float, ast.cmpop] | None

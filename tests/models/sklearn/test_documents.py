@@ -65,6 +65,16 @@ def test_columns_without_names_are_numbered(tmp_path: Path) -> None:
     assert [field.name for field in named.inputs()] == ["a", "b", "c", "d"]
 
 
+def test_nan_is_a_missing_value_of_trees(tmp_path: Path) -> None:
+    data = agreement.make_data(200, missing=0.2)
+    estimator = tree.DecisionTreeClassifier(max_depth=6, random_state=1).fit(data[NUMBERS], CLASSES)
+    model = agreement.export(estimator, tmp_path)
+    rows = data[NUMBERS].to_dict("records")
+    assert [model.score_completely(row)["y"] for row in rows] == estimator.predict(data[NUMBERS]).tolist()
+    assert model.compile()
+    assert list(map(model.score, rows)) == list(map(model.score_completely, rows))
+
+
 def test_a_feature_that_is_not_used_is_no_input(tmp_path: Path) -> None:
     estimator = linear_model.Lasso(alpha=0.5).fit(DATA[["ttl", "systems"]] / [1e6, 1], agreement.make_numbers(DATA))
     assert [field.name for field in agreement.export(estimator, tmp_path).inputs()] == ["systems"]
