@@ -1,1 +1,1 @@
-"""Reader of fitted scikit-learn estimators: the form of a model, from its attributes, without their code."""
+"""Reader of fitted scikit-learn estimators: the form of a model, from their attributes."""

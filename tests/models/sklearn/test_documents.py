@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from models.sklearn import agreement
 from models.sklearn.zoo import NUMBERS, after_encoding
-from sklearn import linear_model, pipeline, preprocessing, tree
+from sklearn import compose, dummy, ensemble, linear_model, pipeline, preprocessing, tree
 
 from stellar.models.loading import load_model
 from stellar.models.scoring import ScoringModel
@@ -99,7 +100,7 @@ def test_the_file_is_loaded_as_any_other(tmp_path: Path) -> None:
 @settings(max_examples=200)
 @given(st.integers(0, 30), st.integers(-3, 3), st.floats(-0.6, 0.6))
 def test_numbers_beside_a_threshold_are_compared_as_binary32(index: int, steps: int, part: float) -> None:
-    estimator, model = _grow_number_tree()
+    estimator, model = grow_number_tree()
     thresholds = estimator.tree_.threshold[estimator.tree_.feature >= 0]
     single = np.float32(thresholds[index % len(thresholds)])
     for _ in range(abs(steps)):
@@ -109,14 +110,71 @@ def test_numbers_beside_a_threshold_are_compared_as_binary32(index: int, steps: 
     assert model.score({"x1": value})["y"] == estimator.predict([[value]])[0]
 
 
-_GROWN: list[Any] = []
+@cache
+def grow_number_tree() -> tuple[Any, ScoringModel]:
+    """Return a regressor of one feature, and its model."""
+    random = np.random.default_rng(3)
+    values = random.normal(size=(60, 1)) * np.pi
+    estimator = tree.DecisionTreeRegressor(random_state=1).fit(values, random.normal(size=60))
+    return estimator, ScoringModel(build_document(estimator))
 
 
-def _grow_number_tree() -> Any:
-    """Return a regressor of one feature, and its model, which are created once."""
-    if not _GROWN:
-        random = np.random.default_rng(3)
-        values = random.normal(size=(60, 1)) * np.pi
-        estimator = tree.DecisionTreeRegressor(random_state=1).fit(values, random.normal(size=60))
-        _GROWN.extend((estimator, ScoringModel(build_document(estimator))))
-    return _GROWN
+# -- Categories -------------------------------------------------------------------------------------------------------
+
+RANDOM = np.random.default_rng(4)
+CODED = DATA.assign(
+    port=RANDOM.choice([22, 53, 80, 443], len(DATA)),
+    flag=RANDOM.random(len(DATA)) < 0.5,
+    zone=DATA["tld"].astype("category"),
+    level=RANDOM.choice([3, 5, 9], len(DATA)),
+).astype({"level": "category"})
+one_hot = preprocessing.OneHotEncoder(handle_unknown="ignore")
+CODERS: dict[str, tuple[Any, list[str]]] = {
+    "boolean": (compose.make_column_transformer((one_hot, ["flag"]), ("passthrough", ["ttl"])), ["double", "boolean"]),
+    "boolean as a number": (compose.make_column_transformer(("passthrough", ["flag"])), ["double"]),
+    "integer": (compose.make_column_transformer((one_hot, ["port"])), ["integer"]),
+    "integer and number": (
+        compose.make_column_transformer((one_hot, ["port"]), (preprocessing.StandardScaler(), ["port", "ttl"])),
+        ["double", "double"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(CODERS))
+@pytest.mark.parametrize("estimator", [linear_model.Ridge(), tree.DecisionTreeRegressor()], ids=["sum", "tree"])
+def test_categories_have_the_type_of_the_training_data(name: str, estimator: Any, tmp_path: Path) -> None:
+    coder, types = CODERS[name]
+    numbers = agreement.make_numbers(DATA) + (CODED["port"] == 53) + CODED["flag"]
+    fitted = pipeline.make_pipeline(coder, estimator).fit(CODED, numbers)
+    model = agreement.export(fitted, tmp_path)
+    assert agreement.compare_results(model, fitted, CODED) < 1e-9
+    assert [field.type.data for field in model.inputs()] == types
+
+
+def test_categories_of_a_frame_are_those_of_boosted_trees(tmp_path: Path) -> None:
+    columns = ["ttl", "zone", "level"]
+    estimator = ensemble.HistGradientBoostingRegressor(max_iter=5).fit(CODED[columns], agreement.make_numbers(DATA))
+    model = agreement.export(estimator, tmp_path)
+    assert agreement.compare_results(model, estimator, CODED[columns]) < 1e-12
+    assert [field.type.data for field in model.inputs()] == ["double", "string", "integer"]
+
+
+@pytest.mark.parametrize("loss", ["absolute_error", "huber", "quantile"])
+def test_boosted_trees_of_other_losses_are_exported(loss: str, tmp_path: Path) -> None:
+    estimator = ensemble.GradientBoostingRegressor(loss=loss, n_estimators=5)
+    estimator.fit(DATA[NUMBERS], agreement.make_numbers(DATA))
+    assert agreement.compare_results(agreement.export(estimator, tmp_path), estimator, DATA[NUMBERS]) < 1e-12
+
+
+@pytest.mark.parametrize("options", [{"loss": "exponential"}, {"init": "zero"}], ids=["loss", "init"])
+def test_boosted_trees_of_other_starts_are_exported(options: dict[str, str], tmp_path: Path) -> None:
+    estimator = ensemble.GradientBoostingClassifier(n_estimators=5, **options).fit(DATA[NUMBERS], CLASSES)
+    assert agreement.compare_results(agreement.export(estimator, tmp_path), estimator, DATA[NUMBERS]) < 1e-12
+
+
+@pytest.mark.parametrize(
+    "options", [{"strategy": "most_frequent"}, {"strategy": "constant", "constant": 0}], ids=["most", "constant"]
+)
+def test_constant_classes_are_exported(options: dict[str, Any], tmp_path: Path) -> None:
+    estimator = dummy.DummyClassifier(**options).fit(DATA[NUMBERS], CLASSES)
+    assert agreement.compare_results(agreement.export(estimator, tmp_path), estimator, DATA[NUMBERS]) == 0
