@@ -9,7 +9,7 @@ from typing import Any
 
 from stellar.models.errors import InvalidModel, NotExported
 from stellar.models.forms.model import ModelDocument
-from stellar.models.pmml.reader import read_document
+from stellar.models.loading import read_pmml
 from stellar.models.scoring import ScoringModel
 from stellar.models.sklearn.document import build_document
 from stellar.models.sklearn.mapper import DataFrameMapper
@@ -50,7 +50,7 @@ def sklearn2pmml(estimator: Any, mapper: DataFrameMapper | None = None, pmml: Pa
 def _write(document: ModelDocument, path: PathLike) -> ScoringModel:
     data = write_document(document).encode()
     try:
-        model = ScoringModel(read_document(data))
+        model = read_pmml(data)
     except InvalidModel as error:
         raise NotExported(f"the document exceeds what is read: {error}") from error
     Path(path).write_bytes(data)

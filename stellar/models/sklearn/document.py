@@ -28,7 +28,14 @@ from stellar.models.sklearn import (
 from stellar.models.sklearn.columns import ORIGIN, Columns, FeatureSchema, build_mining_field, list_items
 from stellar.models.sklearn.export import Export, Readers, find_class
 from stellar.models.sklearn.goals import Goal, find_classes, find_type
-from stellar.models.sklearn.mapper import DataFrameMapper, list_fields, map_columns
+from stellar.models.sklearn.mapper import (
+    DataFrameMapper,
+    MappedColumns,
+    is_encoded_target,
+    is_plain,
+    list_fields,
+    map_columns,
+)
 from stellar.util.abbreviate import quote
 
 # Estimators that are read by the same function
@@ -63,6 +70,7 @@ READERS = Readers(
         "ColumnTransformer": composition.transform_columns,
         "FeatureUnion": composition.unite_features,
         "FunctionTransformer": preprocessing.call_function,
+        "LabelBinarizer": encoders.binarize_labels,
         "MissingIndicator": preprocessing.indicate_missing,
         "OneHotEncoder": encoders.encode_one_hot,
         "OrdinalEncoder": encoders.encode_ordinal,
@@ -154,10 +162,23 @@ def build_document(
     if mapper is None:
         schema = FeatureSchema(find_features(estimator, features))
         return _build(estimator, target, Export(schema, READERS), schema.columns())
-    entries, mapped_target = mapper.split_target(estimator)
-    export = Export(FeatureSchema(list_fields(entries)), READERS)
-    columns = map_columns(entries, export.schema.columns(), export)
+    export, columns, mapped_target = _map_features(estimator, mapper)
     return _build(estimator, mapped_target or target, export, columns)
+
+
+def _map_features(estimator: Any, mapper: DataFrameMapper) -> tuple[Export, Columns, str | None]:
+    """Return the columns of an estimator, and the name of the target if the mapper's last column is one."""
+    entries, last = mapper.entries, mapper.entries[-1]
+    if not is_encoded_target(last):
+        export, columns = _map_columns(entries)
+        if len(columns) != estimator.n_features_in_ + 1 or not is_plain(last):
+            return export, columns, None
+    return *_map_columns(entries[:-1]), last.names[0]
+
+
+def _map_columns(entries: Sequence[MappedColumns]) -> tuple[Export, Columns]:
+    export = Export(FeatureSchema(list_fields(entries)), READERS)
+    return export, map_columns(entries, export.schema.columns(), export)
 
 
 def _build(estimator: Any, target: str, export: Export, columns: Columns) -> ModelDocument:

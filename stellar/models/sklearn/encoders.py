@@ -27,6 +27,16 @@ def encode_one_hot(step: Any, columns: Columns, export: Export) -> Columns:
     )
 
 
+def binarize_labels(step: Any, columns: Columns, export: Export) -> Columns:
+    """Return the columns of LabelBinarizer: one for each class, or for the second of two; 0 for an unknown class."""
+    if (step.neg_label, step.pos_label) != (0, 1):
+        raise NotExported("LabelBinarizer is supported with neg_label=0 and pos_label=1")
+    (column,) = columns
+    categories = list_items(step.classes_)
+    source = prepare_categories(column, categories, export, is_open=True)
+    return tuple(_indicate(source, category) for category in categories[-1 if len(categories) == 2 else 0 :])
+
+
 def _encode_column(step: Any, index: int, column: FeatureColumn, export: Export) -> Columns:
     categories = list_items(step.categories_[index])
     is_open = step.handle_unknown != "error"

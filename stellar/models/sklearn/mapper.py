@@ -62,17 +62,15 @@ class DataFrameMapper:
         """Fit the transformers, and return the matrix."""
         return self.fit(data, y).transform(data)
 
-    # -- Export -------------------------------------------------------------------------------------------------------
 
-    def split_target(self, estimator: Any) -> tuple[tuple[MappedColumns, ...], str | None]:
-        """Return the entries of the features, and the name of the target if the last entry is one."""
-        entries, last = self.entries, self.entries[-1]
-        width = _count_columns(entries)
-        if width is not None and width == estimator.n_features_in_:
-            return entries, None
-        if len(last.names) > 1 or (last.transformers and type(last.transformers[0]).__name__ != "LabelEncoder"):
-            return entries, None
-        return entries[:-1], last.names[0]
+def is_encoded_target(entry: MappedColumns) -> bool:
+    """Return True for a column whose transformer is for targets alone."""
+    return any(type(step).__name__ == "LabelEncoder" for step in entry.transformers)
+
+
+def is_plain(entry: MappedColumns) -> bool:
+    """Return True for one column without a transformer, which may be the target."""
+    return len(entry.names) == 1 and not entry.transformers
 
 
 def map_columns(entries: Iterable[MappedColumns], columns: Columns, export: Export) -> Columns:
@@ -96,11 +94,6 @@ def list_fields(entries: Iterable[MappedColumns]) -> list[str]:
 def _list_names(entries: Iterable[MappedColumns]) -> Iterator[str]:
     for entry in entries:
         yield from entry.names
-
-
-def _count_columns(entries: tuple[MappedColumns, ...]) -> int | None:
-    """Return the number of columns of the matrix, None if transformers decide on it."""
-    return None if any(entry.transformers for entry in entries) else sum(len(entry.names) for entry in entries)
 
 
 def _read_entry(entry: Sequence[Any]) -> MappedColumns:

@@ -66,7 +66,7 @@ def test_a_pipeline_needs_no_mapper(data: Any, tmp_path: Path) -> None:
     ("mapper", "message"),
     [
         ("tree.pmml", "expected a DataFrameMapper of this module as mapper, got an object of type str"),
-        (DataFrameMapper([("systems", None), ("label", None)]), "was fitted with 3 features, but gets 1"),
+        (DataFrameMapper([("systems", None), ("label", None)]), "was fitted with 3 features, but gets 2"),
     ],
     ids=["path", "too few columns"],
 )
@@ -96,3 +96,14 @@ def test_a_feature_that_the_score_does_not_need_is_supplementary(tmp_path: Path)
     assert usages == {"label": "target", "a": "active", "b": "supplementary"}
     assert [field.name for field in model.inputs()] == ["a", "b"]
     assert model.score({"a": 3.0, "b": 1.0}) == model.score({"a": 3.0})
+
+
+@pytest.mark.parametrize("names", [["com", "net", "ru"], ["com", "ru"]], ids=["several", "two"])
+def test_labels_become_columns(data: Any, tmp_path: Path, names: list[str]) -> None:
+    known = data[data["tld"].isin(names)]
+    mapper = DataFrameMapper([("tld", preprocessing.LabelBinarizer()), ("ttl", None)])
+    matrix = mapper.fit_transform(known)
+    classifier = tree.DecisionTreeClassifier(max_depth=5, random_state=0).fit(matrix, known["label"])
+    model = sklearn2pmml(estimator=classifier, mapper=mapper, pmml=tmp_path / "tree.pmml")
+    results = [model.score(record)["y"] for record in make_records(known)]
+    assert results == classifier.predict(mapper.transform(known)).tolist()
