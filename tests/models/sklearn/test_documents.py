@@ -76,9 +76,12 @@ def test_nan_is_a_missing_value_of_trees(tmp_path: Path) -> None:
     assert list(map(model.score, rows)) == list(map(model.score_completely, rows))
 
 
-def test_a_feature_that_is_not_used_is_no_input(tmp_path: Path) -> None:
-    estimator = linear_model.Lasso(alpha=0.5).fit(DATA[["ttl", "systems"]] / [1e6, 1], agreement.make_numbers(DATA))
-    assert [field.name for field in agreement.export(estimator, tmp_path).inputs()] == ["systems"]
+def test_a_feature_without_coefficient_may_be_missing(tmp_path: Path) -> None:
+    features = DATA[["ttl", "systems"]] / [1e6, 1]
+    estimator = linear_model.Lasso(alpha=0.5).fit(features, agreement.make_numbers(DATA))
+    model = agreement.export(estimator, tmp_path)
+    assert estimator.coef_[0] == 0
+    assert model.score({"systems": 7.0}) == model.score({"systems": 7.0, "ttl": 3.0})
 
 
 def test_derived_fields_of_one_name_are_told_apart(tmp_path: Path) -> None:
