@@ -60,8 +60,8 @@ def write_value(value: str | bool | int | float | date | time) -> str:
 def build_array(items: Iterable[str], kind: str) -> Element:
     """Return an Array. Strings are quoted if they need to be."""
     strings = list(items)
-    if any(string.endswith("\\") and _SPECIAL.search(string) for string in strings):
-        raise NotExported("a category that ends in a backslash cannot be written in an array; rename it")
+    if any('\\"' in f'{string}"' for string in strings):
+        raise NotExported("a category with a backslash before a quote, or at its end, cannot be written; rename it")
     words = [_quote(string) if not string or _SPECIAL.search(string) else string for string in strings]
     element = build("Array", n=len(words), type=kind)
     element.text = " ".join(words)
