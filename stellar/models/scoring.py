@@ -9,9 +9,11 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from stellar.models.compiled.boosters import compile_booster_score
 from stellar.models.compiled.fields import NotCompiled
 from stellar.models.compiled.models import Score, compile_score
 from stellar.models.errors import InvalidModel, NotScored
+from stellar.models.evaluation.boosting import BoosterEvaluation
 from stellar.models.evaluation.model import compile_document
 from stellar.models.evaluation.predictions import Scores
 from stellar.models.evaluation.tracing import ScoreStep
@@ -78,11 +80,17 @@ class ScoringModel:
         """Compile the function of ordinary records. Return False for a model that has none."""
         try:
             with pause_collection():
-                self._score = compile_score(self.document, self.score_completely)
+                self._score = self._compile_score()
         except NotCompiled:
             self._score = self.score_completely
             return False
         return True
+
+    def _compile_score(self) -> Score:
+        body = self._evaluation.body
+        if isinstance(body, BoosterEvaluation):
+            return compile_booster_score(body, self._evaluation.targets[0], self.score_completely)
+        return compile_score(self.document, self.score_completely)
 
     def score_columns(self, columns: Mapping[str, Any]) -> ColumnScores:
         """Return the results of a batch, in columns: those that `score` returns for each record.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from stellar.models.evaluation.boosting_links import compile_link
 from stellar.models.evaluation.boosting_trees import TreeSums, goes_to_left, weigh_leaf
 from stellar.models.evaluation.frames import FieldScope, Frame
-from stellar.models.evaluation.predictions import BodyEvaluation, Predictions
+from stellar.models.evaluation.predictions import Predictions
 from stellar.models.evaluation.targets import TargetField
 from stellar.models.evaluation.tracing import ScoreStep
 from stellar.models.forms.boosting import BoosterForm, Feature, Split
@@ -19,26 +19,39 @@ from stellar.models.values import round_single
 
 Input = Callable[[Frame], float]
 Inputs = Callable[[Frame], Sequence[float]]
+# The values of the features of a record, None unless all are finite floats
+ReadNumbers = Callable[[Mapping[str, Any]], Sequence[float] | None]
 
 
-def compile_booster(form: BoosterForm, target: TargetField, scope: FieldScope) -> BodyEvaluation:
-    """Return the evaluation of boosted trees."""
-    used = sorted({node.feature for tree in form.trees for node in tree.nodes if isinstance(node, Split)})
-    for feature in used:
-        scope.require(form.features[feature].name, form.origin)
-    read = _compile_inputs(form, [form.features[feature] for feature in used])
-    add = TreeSums(form, {feature: index for index, feature in enumerate(used)}).add
-    convert = compile_link(form.link, target.name, form.is_single)
-    divisor = form.divisor
+class BoosterEvaluation:
+    """The evaluation of boosted trees.
 
-    def evaluate(frame: Frame) -> Predictions:
-        values = read(frame)
+    read_numbers: reads a record without the treatment of its fields, None for features with categories
+    """
+
+    def __init__(self, form: BoosterForm, target: TargetField, scope: FieldScope) -> None:
+        used = sorted({node.feature for tree in form.trees for node in tree.nodes if isinstance(node, Split)})
+        for feature in used:
+            scope.require(form.features[feature].name, form.origin)
+        features = [form.features[feature] for feature in used]
+        self.form = form
+        self.read_numbers = _compile_numbers(form, features)
+        self._used = used
+        self._read = _compile_inputs(form, features, self.read_numbers)
+        self._add = TreeSums(form, {feature: index for index, feature in enumerate(used)}).add
+        self._convert = compile_link(form.link, target.name, form.is_single)
+
+    def __call__(self, frame: Frame) -> Predictions:
+        """Return the predictions for a record."""
+        values = self._read(frame)
         if frame.steps is not None:
-            frame.steps.extend(explain_trees(form, dict(zip(used, values, strict=True))))
-        sums = add(values)
-        return convert([total / divisor for total in sums] if divisor > 1 else sums)
+            frame.steps.extend(explain_trees(self.form, dict(zip(self._used, values, strict=True))))
+        return self._convert(self.add(values))
 
-    return evaluate
+    def add(self, values: Sequence[float]) -> list[float]:
+        """Return the sums of the trees, or their averages, for the values of features."""
+        sums, divisor = self._add(values), self.form.divisor
+        return [total / divisor for total in sums] if divisor > 1 else sums
 
 
 def explain_trees(form: BoosterForm, values: dict[int, float]) -> list[ScoreStep]:
@@ -68,7 +81,7 @@ def _describe(form: BoosterForm, node: Split, goes_left: bool) -> str:
 # -- Inputs -----------------------------------------------------------------------------------------------------------
 
 
-def _compile_inputs(form: BoosterForm, features: Sequence[Feature]) -> Inputs:
+def _compile_inputs(form: BoosterForm, features: Sequence[Feature], read_numbers: ReadNumbers | None) -> Inputs:
     """Return a function that reads the values of features.
 
     Records whose values are finite floats take a short way, which gives the values that the fields would.
@@ -78,19 +91,30 @@ def _compile_inputs(form: BoosterForm, features: Sequence[Feature]) -> Inputs:
     def read_fields(frame: Frame) -> Sequence[float]:
         return [read(frame) for read in inputs]
 
-    if any(feature.categories for feature in features):
+    if read_numbers is None:
         return read_fields
+
+    def read(frame: Frame) -> Sequence[float]:
+        values = read_numbers(frame.record)
+        return read_fields(frame) if values is None else values
+
+    return read
+
+
+def _compile_numbers(form: BoosterForm, features: Sequence[Feature]) -> ReadNumbers | None:
+    if any(feature.categories for feature in features):
+        return None
     names = [feature.name for feature in features]
     convert = _round_all(len(names)) if form.is_single else _flush_zeros(form.zero)
 
-    def read_numbers(frame: Frame) -> Sequence[float]:
-        values: list[Any] = list(map(frame.record.get, names))
+    def read(record: Mapping[str, Any]) -> Sequence[float] | None:
+        values: list[Any] = list(map(record.get, names))
         if set(map(type, values)) == _FLOATS and math.isfinite(sum(values)):
             with suppress(OverflowError):  # a number that is infinite in binary32 is refused by its field
                 return convert(values)
-        return read_fields(frame)
+        return None
 
-    return read_numbers
+    return read
 
 
 _FLOATS = {float}

@@ -7,7 +7,8 @@ children exchanged, and each split is one comparison:
     x < 0.5, missing to the left            B if x >= 0.5 else A
     x <= 0.5, zero and missing to the left  B if x > 0.5 and x != 0 else A
 
-XGBoost adds binary32 numbers. An `array` of them rounds each sum, which is the fastest way that Python has.
+XGBoost adds binary32 numbers. An `array` of them rounds each sum, which is the fastest way that Python has. Sums of
+binary64 numbers are local variables.
 """
 
 from __future__ import annotations
@@ -166,10 +167,22 @@ def write_trees(form: BoosterForm, trees: Sequence[BoostedTree], positions: dict
     """Return a function that adds trees: each is a nested conditional expression."""
     builder = FunctionBuilder("values", "sums")
     builder.unpack([f"x{position}" for position in range(len(positions))], load("values"))
+    outputs = sorted({tree.output for tree in trees})
+    if not form.is_single:
+        for output in outputs:
+            builder.assign(f"sum{output}", _write_sum(output, ast.Load()))
     for tree in trees:
-        target = ast.Subscript(load("sums"), constant(tree.output), ast.Store())
-        builder.add(ast.AugAssign(target, ast.Add(), _write_node(builder, form, tree, positions, 0)))
+        total = _write_sum(tree.output, ast.Store()) if form.is_single else ast.Name(f"sum{tree.output}", ast.Store())
+        builder.add(ast.AugAssign(total, ast.Add(), _write_node(builder, form, tree, positions, 0)))
+    if not form.is_single:
+        for output in outputs:
+            builder.add(ast.Assign([_write_sum(output, ast.Store())], load(f"sum{output}")))
     return builder.link("add_trees")
+
+
+def _write_sum(output: int, context: ast.expr_context) -> ast.Subscript:
+    """`sums[output]`"""
+    return ast.Subscript(load("sums"), constant(output), context)
 
 
 def _write_node(

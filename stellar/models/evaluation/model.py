@@ -7,7 +7,7 @@ from typing import Any
 
 from stellar.models.errors import InvalidModel
 from stellar.models.evaluation.bayes import compile_bayes
-from stellar.models.evaluation.boosting import compile_booster
+from stellar.models.evaluation.boosting import BoosterEvaluation
 from stellar.models.evaluation.distances import compile_clustering, compile_nearest
 from stellar.models.evaluation.ensembles import compile_anomaly, compile_ensemble
 from stellar.models.evaluation.expressions import compile_derived
@@ -39,6 +39,7 @@ class ModelEvaluation:
 
     scope: of its fields
     targets: one without a name for a model that declares no target
+    body: the evaluation without fields, targets and outputs
     outer: type of the categories of a model that declares no target
     """
 
@@ -50,7 +51,7 @@ class ModelEvaluation:
         self.targets = find_targets(form, data, outer)
         scope.derive(form.derived, compile_derived(scope))
         self._data = data
-        self._evaluate = self._compile_body()
+        self.body = self._compile_body()
         scope.compile_pending()
         self._add_outputs = compile_outputs(form.outputs, self.targets, scope)
         self._by_name = {target.name: target for target in self.targets}
@@ -66,12 +67,12 @@ class ModelEvaluation:
         steps: a list to which the steps of the score are added
         """
         if self._is_bare and frame is not None:
-            predictions = self._evaluate(frame)
+            predictions = self.body(frame)
             return Scores(predictions if self.targets[0].is_plain else self._finish_all(predictions))
         inner = Frame(self.scope.resolvers, {} if record is None else record, frame)
         if steps is not None:
             inner.steps = steps
-        predictions = self._evaluate(inner)
+        predictions = self.body(inner)
         scores = Scores(self._finish_all(predictions))
         self._add_outputs(inner, scores)
         return scores
@@ -137,7 +138,7 @@ _COMPILERS: dict[type, Callable[[Any], BodyEvaluation]] = {
         own.form.body, own.find_association_field(), own.targets[0].name
     ),
     bodies.BayesForm: lambda own: compile_bayes(own.form.body, own.form, own.targets[0], own.scope),
-    BoosterForm: lambda own: compile_booster(own.form.body, own.targets[0], own.scope),
+    BoosterForm: lambda own: BoosterEvaluation(own.form.body, own.targets[0], own.scope),
     bodies.ClusteringForm: lambda own: compile_clustering(own.form.body, own.targets[0], own.scope),
     bodies.EnsembleForm: lambda own: compile_ensemble(
         own.form.body, own.form, own.targets[0], own.scope, own.compile_inner

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ sys.path.append(str(Path(__file__).parent))  # the modules beside this one are i
 sys.path.append(str(Path(__file__).parents[1] / "boosters"))
 
 from batches import check_batch, is_compiled, make_column
-from test_tree_sums import forms
+from test_tree_sums import ORIGIN, forms
 
 from stellar.models.batch.scores import LEAST_ROWS
 from stellar.models.boosters.documents import build_document
-from stellar.models.forms.boosting import BoosterForm
+from stellar.models.errors import NotScored
+from stellar.models.forms.boosting import BoostedTree, BoosterForm, Feature, Link, Split
 from stellar.models.loading import read_lightgbm, read_xgboost
 from stellar.models.scoring import ScoringModel
 
@@ -132,3 +134,40 @@ def test_a_batch_equals_the_search(form: BoosterForm, chance: Any) -> None:
             field.name: make_column([chance.choice(numbers) for _ in range(LEAST_ROWS)]) for field in model.inputs()
         }
         check_batch(model, columns)
+
+
+@settings(max_examples=60, deadline=None)
+@given(forms(), st.sampled_from(["number", "class", "probabilities"]), st.randoms(use_true_random=False))
+def test_the_compiled_function_of_a_booster_equals_the_complete_evaluation(
+    form: BoosterForm, result: str, chance: Any
+) -> None:
+    link = Link("identity" if result == "number" else "softmax" if result == "probabilities" else "argmax", result)
+    if link.name == "argmax" and not form.is_single:
+        link = Link("identity", "class")
+    bases = form.bases[:1] if result == "number" else form.bases
+    trees = [replace(tree, output=0) for tree in form.trees] if result == "number" else form.trees
+    model = ScoringModel(build_document(replace(form, link=link, bases=bases, trees=tuple(trees)), "test"))
+    assert model.compile()
+    names = [field.name for field in model.inputs()]
+    values = [*ODD[1:8], 0.5, -0.5, 2.0, 7.0, 1e300, "x", None]
+    for _ in range(130):
+        record = {name: chance.choice(values[1:10] if chance.random() < 0.8 else values) for name in names}
+        results = []
+        for score in (model.score, model.score_completely):
+            try:
+                results.append(repr(score(record)))
+            except NotScored as error:
+                results.append(str(error))
+        assert results[0] == results[1], record
+
+
+def test_boosters_with_categories_or_several_numbers_have_no_compiled_function() -> None:
+    trees = (BoostedTree((1.0,), 0, 1.0, ORIGIN), BoostedTree((2.0,), 1, 1.0, ORIGIN))
+    form = BoosterForm(trees, (Feature("a"),), (0.0, 0.0), Link("identity", "number"), True, 1, 0.0, ORIGIN)
+    assert not ScoringModel(build_document(form, "test")).compile()
+    split = Split(0, "isIn", 0.0, frozenset({1}), False, False, 1, 2)
+    tree = BoostedTree((split, 1.0, 2.0), 0, 1.0, ORIGIN)
+    form = replace(form, trees=(tree,), bases=(0.0,), features=(Feature("a", ("x", "y")),))
+    model = ScoringModel(build_document(form, "test"))
+    assert not model.compile()
+    assert model.score({"a": "y"}) == {"prediction": 1.0}
