@@ -49,8 +49,10 @@ class ServingRoutes:
         return path in self._handlers
 
     def _apply_query(self, request: ServedRequest) -> ScoringTask:
-        is_lenient = not request.headers.is_strict
-        return RecordTask(self._scorer, self._scorer.score_query, request.query, is_lenient=is_lenient)
+        is_strict = request.headers.is_strict
+        return RecordTask(
+            self._scorer, self._scorer.score_query, request.query, is_strict=is_strict, is_lenient=not is_strict
+        )
 
     def _apply_object(self, request: ServedRequest) -> ServedReply | ScoringTask:
         if (refusal := _check_type(request)) is not None:
@@ -59,7 +61,7 @@ class ServingRoutes:
             values = read_body(request.body)
         except ValueError as error:
             return make_error(400, str(error))
-        return RecordTask(self._scorer, self._scorer.score_object, values, is_lenient=False)
+        return RecordTask(self._scorer, self._scorer.score_object, values, is_strict=request.headers.is_strict)
 
     def _apply_batch(self, request: ServedRequest) -> ServedReply | ScoringTask:
         if (refusal := _check_type(request)) is not None:

@@ -92,15 +92,23 @@ class ScoringTask(Protocol):
 class RecordTask:
     """The scoring of the record of one request.
 
+    is_strict: the client distinguishes statuses
     is_lenient: respond with status 200 also if there is no result: a client of Metron gives up after any other
     """
 
-    __slots__ = ("_is_lenient", "_score", "_scorer", "_source")
+    __slots__ = ("_is_lenient", "_is_strict", "_score", "_scorer", "_source")
 
     def __init__(
-        self, scorer: RecordScorer, score: Callable[[Any], bytes | RecordRefusal], source: Any, *, is_lenient: bool
+        self,
+        scorer: RecordScorer,
+        score: Callable[[Any], bytes | RecordRefusal],
+        source: Any,
+        *,
+        is_strict: bool,
+        is_lenient: bool = False,
     ) -> None:
-        self._scorer, self._score, self._source, self._is_lenient = scorer, score, source, is_lenient
+        self._scorer, self._score, self._source = scorer, score, source
+        self._is_strict, self._is_lenient = is_strict, is_lenient
 
     def advance(self, until: float) -> ServedReply | None:
         result = self._score(self._source)
@@ -114,7 +122,7 @@ class RecordTask:
         return self._reply(refusal.status, message, ("Retry-After", str(seconds)))
 
     def _reply(self, status: int, message: str, *headers: tuple[str, str]) -> ServedReply:
-        return make_error(200 if self._is_lenient else status, message, *headers)
+        return make_error(200 if self._is_lenient else status, message, *_list_applied(self._is_strict), *headers)
 
 
 class BatchTask:
@@ -138,8 +146,7 @@ class BatchTask:
             self._results.append(self._encode(self._scorer.score_object(row)))
             if monotonic() >= until:
                 return None
-        headers = (("Preference-Applied", "handling=strict"),) if self._is_strict else ()
-        return ServedReply(200, b"[%b]" % b",".join(self._results), headers=headers)
+        return ServedReply(200, b"[%b]" % b",".join(self._results), headers=_list_applied(self._is_strict))
 
     def _encode(self, result: bytes | RecordRefusal) -> bytes:
         if not isinstance(result, RecordRefusal):
@@ -149,6 +156,11 @@ class BatchTask:
     def refuse(self, message: str, seconds: int) -> ServedReply:
         self._scorer.count_refusal(503, "busy", message)
         return make_error(503, message, ("Retry-After", str(seconds)))
+
+
+def _list_applied(is_strict: bool) -> tuple[tuple[str, str], ...]:
+    """Return the header by which a client knows that errors are not results."""
+    return (("Preference-Applied", "handling=strict"),) if is_strict else ()
 
 
 def make_error(status: int, message: str, *headers: tuple[str, str]) -> ServedReply:

@@ -157,4 +157,4 @@ def _decode(encoded: bytes) -> dict[str, Any]:
 
 
 def _respond(status: int, message: str) -> Response:
-    return Response(status, json.dumps({"error": message}, separators=(",", ":")).encode("ascii"))
+    return Response(status, json.dumps({"error": message}, separators=(",", ":")).encode("ascii"), is_strict=True)

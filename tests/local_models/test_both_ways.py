@@ -57,7 +57,7 @@ class BothWays:
     def ask_instance(self, arguments):
         found = self._server.score_query(encode_query(_to_parameters(arguments)))
         if isinstance(found, RecordRefusal):
-            return decode(Response(found.status, encode_error(found.message)))
+            return decode(Response(found.status, encode_error(found.message), is_strict=True))
         return decode(Response(200, found))
 
     def ask_here(self, arguments):

@@ -48,11 +48,24 @@ def _find_refusal(url: str, member: dict[str, Any]) -> RecordRefused | None:
     """Return the error that a member of a strict response stands for; None for a result."""
     if member.keys() != {"error", "status"} or not isinstance(member["status"], int):
         return None
-    message = f"{url} responded with status {member['status']} for a record of a batch"
-    return _refuse_record(member["status"], message, _escape(str(member["error"])[:DETAIL_BYTES]))
+    message = f"{url} responded with status {member['status']} for a record of a batch: {_escape_reason(member)}"
+    return _refuse_record(member["status"], message)
 
 
-def _refuse_record(status: int, message: str, details: str) -> RecordRefused:
+def _read_reason(body: bytes) -> str:
+    """Return the reason in a strict response that is not a result."""
+    try:
+        value = read_json(body)
+    except ValueError:
+        return _details(body)
+    return _escape_reason(value) if isinstance(value, dict) and "error" in value else _details(body)
+
+
+def _escape_reason(value: dict[str, Any]) -> str:
+    return _escape(str(value["error"])[:DETAIL_BYTES])
+
+
+def _refuse_record(status: int, message: str, details: str = "") -> RecordRefused:
     return RecordRefused(message, "declined" if status == DECLINED else None, details)
 
 
@@ -72,7 +85,9 @@ def _decode(url: str, response: Response) -> Any:
 def _refusal(url: str, response: Response) -> ModelRefused | InstanceBusy:
     status = response.status
     message, details = f"{without_query(url)} responded with status {status}, not 200", ""
-    if status >= 400:
+    if response.is_strict:
+        message = f"{message}: {_read_reason(response.body)}"
+    elif status >= 400:
         details = _details(response.body)
     if status == TOO_MANY_REQUESTS or (status == UNAVAILABLE and response.retry_after is not None):
         return InstanceBusy(message, REST_SECONDS if response.retry_after is None else response.retry_after, details)

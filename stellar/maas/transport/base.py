@@ -15,7 +15,8 @@ class Response(NamedTuple):
     """An HTTP response.
 
     retry_after: seconds after which the server may be called again; None without a valid Retry-After header
-    is_strict: True if the server has applied our preference, so that errors in a batch are not results
+    is_strict: True if the server has applied our preference, so that errors in a batch are not results, and the body of
+        an error has a reason that may be logged
     """
 
     status: int

@@ -212,12 +212,9 @@ def _encode(target: str, host: str, body: bytes | None, authorization: str) -> b
 
 
 def _to_response(parser: ResponseParser) -> Response:
-    if parser.status == 200:
-        is_strict = parser.headers.get(b"preference-applied") == b"handling=strict"
-        return Response(200, parser.body, is_strict=is_strict)
-    if (after := parser.headers.get(b"retry-after")) is None:
-        return Response(parser.status, parser.body)
-    return Response(parser.status, parser.body, _parse_seconds(after))
+    is_strict = parser.headers.get(b"preference-applied") == b"handling=strict"
+    after = None if parser.status == 200 else parser.headers.get(b"retry-after")
+    return Response(parser.status, parser.body, None if after is None else _parse_seconds(after), is_strict)
 
 
 def _parse_seconds(after: bytes) -> float | None:
