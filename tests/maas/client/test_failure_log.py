@@ -129,3 +129,21 @@ def test_the_beginning_of_an_error_body_is_in_the_error_but_not_in_the_log(statu
     assert warnings(caplog)[0].startswith(
         f"dga 1.0: http://one/apply responded with status {status}, not 200 ({reason}"
     )
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b'{"error": "unknown input \'hots\'\\n"}', "unknown input 'hots'"),
+        (b'{"error": "' + b"x" * 1000 + b'"}', "x" * 200),
+        (b"busy \x1b[31m", "busy \\x1b[31m"),
+        (b'["busy"]', '["busy"]'),
+    ],
+)
+def test_the_reason_of_a_server_that_distinguishes_statuses_is_in_the_log(body, reason, registry, caplog):
+    caplog.set_level(logging.WARNING, "stellar.maas")
+    client = ModelClient(registry, ClientSettings(retries=0), Doubled(Response(400, body, is_strict=True)))
+    with client, pytest.raises(ModelRefused):
+        client.apply({"name": "dga", "version": "1.0", "url": "http://one"}, None, {"host": "record.example"})
+    expected = f"dga 1.0: http://one/apply responded with status 400, not 200: {reason} (bad request)"
+    assert warnings(caplog)[0].startswith(expected)

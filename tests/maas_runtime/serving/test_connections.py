@@ -195,6 +195,7 @@ def test_a_request_that_waited_too_long_is_refused(model_server):
 
     head, body = asyncio.run(run())
     assert head.startswith(b"HTTP/1.1 503 ")
+    assert b"\r\nPreference-Applied: handling=strict\r\n" in head
     assert json.loads(body) == {"error": "not scored within -1 s; try again later"}
 
 
