@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, NoReturn, Protocol, TypeVar
 from maas_runtime.serving.http import ServedReply
 from maas_runtime.serving.metrics import Outcome, ServingCounters
 from stellar.models.errors import NotScored
-from stellar.models.records import Record, RecordReader, UnreadableRecord, encode_result
+from stellar.models.records import Record, RecordReader, UnreadableRecord, encode_error, encode_result
 from stellar.models.scoring import ScoringModel
 from stellar.util.abbreviate import quote
 
@@ -166,11 +166,6 @@ def _list_applied(is_strict: bool) -> tuple[tuple[str, str], ...]:
 def make_error(status: int, message: str, *headers: tuple[str, str]) -> ServedReply:
     """Return a response with a reason."""
     return ServedReply(status, encode_error(message), headers=headers)
-
-
-def encode_error(message: str, **more: int) -> bytes:
-    """Return the JSON of a reason."""
-    return json.dumps({"error": message, **more}, separators=(",", ":")).encode("ascii")
 
 
 def read_rows(body: bytes) -> list[Any]:

@@ -7,7 +7,6 @@ that is names and classes of arguments, how its values are converted; any other 
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -18,7 +17,7 @@ from stellar.maas.schema import read_json
 from stellar.maas.transport.base import Response
 from stellar.models.errors import NotScored
 from stellar.models.evaluation.model import find_lists
-from stellar.models.records import Record, RecordReader, UnreadableRecord, encode_result
+from stellar.models.records import Record, RecordReader, UnreadableRecord, encode_error, encode_result
 from stellar.models.scoring import ScoringModel
 
 log = logging.getLogger(__name__)
@@ -157,4 +156,4 @@ def _decode(encoded: bytes) -> dict[str, Any]:
 
 
 def _respond(status: int, message: str) -> Response:
-    return Response(status, json.dumps({"error": message}, separators=(",", ":")).encode("ascii"), is_strict=True)
+    return Response(status, encode_error(message), is_strict=True)

@@ -200,6 +200,11 @@ def encode_result(result: Mapping[str, Any]) -> bytes:
         return _encode(_replace_infinite(result)).encode("ascii")
 
 
+def encode_error(message: str, **more: int) -> bytes:
+    """Return the JSON of the reason why a record has no result."""
+    return _encode({"error": message, **more}).encode("ascii")
+
+
 def _replace_infinite(value: Any) -> Any:
     match value:
         case float():

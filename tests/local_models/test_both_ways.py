@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maas_runtime.serving.metrics import ServingCounters
-from maas_runtime.serving.tasks import RecordRefusal, RecordScorer, encode_error
+from maas_runtime.serving.tasks import RecordRefusal, RecordScorer
 from stellar.functions.maas import _to_parameters
 from stellar.language.conversions import to_string
 from stellar.local_models.scoring import LocalScorer
@@ -19,6 +19,7 @@ from stellar.maas.client.encoding import encode_query
 from stellar.maas.errors import MaasError
 from stellar.maas.transport.base import Response
 from stellar.models.loading import load_model, read_model_file
+from stellar.models.records import encode_error
 from stellar.models.values import parse_double
 from tests.conformance.cases import DATA
 from tests.conformance.pmml_cases import load_documents, read_pmml_cases, untag
