@@ -28,7 +28,7 @@ ROUNDS = 5
 TOLERANCE_PERCENT = 7.0
 
 # A row of the table `Limits`: name, figure with its unit, and the two limits
-_LIMIT_ROW = re.compile(r"(?P<name>\S.*?)  +(?P<figure>[\d,.]+)(?P<unit>×| \S+)  +≤ ")
+_LIMIT_ROW = re.compile(r"(?P<name>\S.*?)  +(?P<figure>-?[\d,.]+)(?P<unit>×| \S+)  +≤ ")
 
 # In the message of `python -m benchmarks`, of each commit
 _UNKNOWN_GROUP = "unknown group"

@@ -137,9 +137,10 @@ def test_an_unknown_revision_is_an_error(repository: Path) -> None:
 
 def test_the_figures_of_a_report_are_parsed() -> None:
     limits = [report.Limit("a name", must=3, aim=2), report.Limit("cold", must=800, aim=400, unit="ms")]
-    found = [report.Finding(limit, figure) for limit, figure in zip(limits, (1.25, 1234), strict=True)]
+    limits.append(report.Limit("a small difference of two times", must=9, aim=5, unit="ms"))
+    found = [report.Finding(limit, figure) for limit, figure in zip(limits, (1.25, 1234, -0.2), strict=True)]
     assert compare.parse_figures("text\n" + report.findings(found) + "3 s in all\n")[1] == ("cold", 1234, "ms")
-    assert [figure for _, figure, _ in compare.parse_figures(report.findings(found))] == [1.25, 1234]
+    assert [figure for _, figure, _ in compare.parse_figures(report.findings(found))] == [1.25, 1234, -0.2]
 
 
 @pytest.mark.parametrize(
