@@ -11,6 +11,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -127,11 +128,17 @@ def _read_processor_seconds() -> float:
 
 def _find_times(parent: int) -> Iterator[int]:
     """Yield the clock ticks of each process below a process: its own, and those of its children that have ended."""
-    for task in Path(f"/proc/{parent}/task").iterdir():
-        for child in map(int, (task / "children").read_text(encoding="ascii").split()):
-            try:
-                fields = Path(f"/proc/{child}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-            except FileNotFoundError:  # it has ended in the meantime
-                continue
+    for child in _list_children(parent):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended in the meantime
+            fields = Path(f"/proc/{child}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
             yield sum(map(int, fields[11:15]))
             yield from _find_times(child)
+
+
+def _list_children(parent: int) -> list[int]:
+    """Return the processes that the threads of a process have started; a thread that ends in the meantime has none."""
+    children: list[int] = []
+    for listed in Path(f"/proc/{parent}/task").glob("*/children"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            children += map(int, listed.read_text(encoding="ascii").split())
+    return children
