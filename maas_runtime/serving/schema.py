@@ -9,7 +9,7 @@ from stellar.models.evaluation.model import find_lists
 from stellar.models.forms.bodies import AssociationForm
 from stellar.models.forms.fields import DataField, FieldType, MiningField, ValueRange
 from stellar.models.scoring import ScoringModel
-from stellar.models.signature import describe_outputs as list_outputs
+from stellar.models.signature import describe_outputs
 from stellar.models.values import find_conversion, to_string
 from stellar.util.version import VERSION
 
@@ -24,7 +24,7 @@ _LIMITS: dict[str, Schema] = {
 _TYPES = {"string": "string", "integer": "integer", "float": "number", "double": "number", "boolean": "boolean"}
 
 
-def describe_inputs(model: ScoringModel) -> Schema:
+def make_record_schema(model: ScoringModel) -> Schema:
     """Return the JSON Schema of a record."""
     uses = {field.name: field for field in model.document.model.fields}
     lists = find_lists(model.document)
@@ -88,14 +88,14 @@ def _to_json(string: str, kind: FieldType) -> Any:
     return value if kind.data in ("integer", "boolean") else to_string(value)
 
 
-def describe_outputs(model: ScoringModel) -> Schema:
+def make_result_schema(model: ScoringModel) -> Schema:
     """Return the JSON Schema of a result. A record with surprises may get fewer of its fields."""
     form = model.document.model
     is_association = isinstance(form.body, AssociationForm)
     lists = {each.name for each in form.outputs if each.is_multi_valued or is_association}
     properties = {
         each.name: {} if each.type is None or each.name in lists else _type_of(each.type, is_nullable=True)
-        for each in list_outputs(model)
+        for each in describe_outputs(model)
     }
     return {"type": "object", "properties": properties}
 
@@ -109,8 +109,8 @@ def describe_model(model: ScoringModel, name: str, kind: str, digest: str) -> Sc
     return {
         "$schema": DIALECT,
         "model": {"file": name, "kind": kind, "sha256": digest, "function": model.document.model.function},
-        "inputs": describe_inputs(model),
-        "outputs": describe_outputs(model),
+        "inputs": make_record_schema(model),
+        "outputs": make_result_schema(model),
     }
 
 
@@ -122,7 +122,7 @@ def describe_interface(model: ScoringModel, name: str) -> Schema:
 
     name: of the model file
     """
-    inputs = describe_inputs(model)
+    inputs = make_record_schema(model)
     return {
         "openapi": "3.1.0",
         "info": {"title": name, "version": VERSION},
@@ -134,7 +134,7 @@ def describe_interface(model: ScoringModel, name: str) -> Schema:
             "/metrics": _describe_get("Metrics in the format of Prometheus", "text/plain"),
         },
         "components": {
-            "schemas": {"Record": inputs, "Result": describe_outputs(model), "Error": _ERROR},
+            "schemas": {"Record": inputs, "Result": make_result_schema(model), "Error": _ERROR},
         },
     }
 

@@ -80,15 +80,17 @@ def _list_booster_targets(form: BoosterForm) -> tuple[ResultField, ...]:
 
 def list_outputs(document: ModelDocument) -> tuple[OutputField, ...]:
     """Return the outputs of a model, after those of the segments whose results it returns; each name once."""
-    outputs = {output.name: output for output in _walk_outputs(document.model)}
+    outputs = {output.name: output for _, output in walk_outputs(document.model)}
     return tuple(outputs.values())
 
 
-def _walk_outputs(model: ModelForm) -> Iterator[OutputField]:
+def walk_outputs(model: ModelForm) -> Iterator[tuple[ModelForm, OutputField]]:
+    """Yield the outputs of a model, after those of the segments whose results it returns, with the model of each."""
     if isinstance(model.body, EnsembleForm):
         for segment in _find_last_segments(model.body):
-            yield from _walk_outputs(segment.model)
-    yield from model.outputs
+            yield from walk_outputs(segment.model)
+    for output in model.outputs:
+        yield model, output
 
 
 def _find_last_segments(form: EnsembleForm) -> Sequence[SegmentForm]:
@@ -115,14 +117,19 @@ def list_shares(document: ModelDocument) -> tuple[ShareField, ...]:
     """
     body = document.model.body
     if isinstance(body, BoosterForm):
-        count = max(2, len(body.bases)) if body.link.result == "probabilities" else 0
-        return tuple(ShareField(str(index), f"probability({index})") for index in range(count))
+        return tuple(ShareField(category, name_share(category)) for category in list_shared_classes(body))
     target = _find_targets(document)[0]
     return tuple(
         _make_share(output, target)
         for output in list_outputs(document)
         if output.feature == "probability" and output.target in (None, target.name)
     )
+
+
+def list_shared_classes(form: BoosterForm) -> tuple[str, ...]:
+    """Return the classes of a booster whose probabilities are results."""
+    count = max(2, len(form.bases)) if form.link.result == "probabilities" else 0
+    return tuple(map(str, range(count)))
 
 
 def _make_share(output: OutputField, target: TargetField) -> ShareField:

@@ -8,10 +8,11 @@ from typing import Any
 
 from stellar.models.evaluation.outputs import find_output_type
 from stellar.models.evaluation.targets import TargetField, find_targets
-from stellar.models.forms.bodies import EnsembleForm, NearestForm, RuleSetForm
+from stellar.models.forms.bodies import NearestForm, RuleSetForm
 from stellar.models.forms.boosting import BoosterForm
 from stellar.models.forms.fields import DataField
 from stellar.models.forms.model import ModelDocument, ModelForm
+from stellar.models.results import list_shared_classes, walk_outputs
 from stellar.models.scoring import ScoringModel
 from stellar.models.values import name_share
 
@@ -56,7 +57,7 @@ def describe_outputs(model: ScoringModel) -> list[FieldSignature]:
         for prediction in predictions
         for category in _list_categories(document.model, prediction)
     ]
-    outputs = _describe_output_fields(document.model, targets, data)
+    outputs = _describe_output_fields(document.model, data)
     # An output field replaces a probability of its name, as in scores
     return list({field.name: field for field in (*predictions, *shares, *outputs)}.values())
 
@@ -64,22 +65,15 @@ def describe_outputs(model: ScoringModel) -> list[FieldSignature]:
 def _list_categories(model: ModelForm, prediction: FieldSignature) -> Sequence[str]:
     """Return the categories whose probabilities are results."""
     if isinstance(model.body, BoosterForm):
-        count = max(2, len(model.body.bases)) if model.body.link.result == "probabilities" else 0
-        return [str(index) for index in range(count)]
+        return list_shared_classes(model.body)
     is_shared = model.function == CLASSIFICATION and not isinstance(model.body, _WITHOUT_SHARES)
     return prediction.values if is_shared else ()
 
 
-def _describe_output_fields(
-    model: ModelForm, targets: list[TargetField], data: dict[str, DataField]
-) -> Iterator[FieldSignature]:
-    """Yield the output fields of a model, after those of the last model of a chain, which are outputs of the chain."""
-    if isinstance(model.body, EnsembleForm) and model.body.method == "modelChain":
-        last = model.body.segments[-1].model
-        yield from _describe_output_fields(last, find_targets(last, data, None), data)
-    for form in model.outputs:
+def _describe_output_fields(model: ModelForm, data: dict[str, DataField]) -> Iterator[FieldSignature]:
+    for owner, form in walk_outputs(model):
         if form.is_final:
-            type = find_output_type(form, targets)
+            type = find_output_type(form, find_targets(owner, data, None))
             yield FieldSignature(form.name, None if type is None else type.data)
 
 

@@ -72,6 +72,27 @@ def test_results_of_scores_are_listed():
         assert not returned or {name for name in listed if name.startswith("probability(")} <= returned, entry["pmml"]
 
 
+SEGMENT = """<Segment>{predicate}<RegressionModel functionName="regression">
+<MiningSchema><MiningField name="x"/><MiningField name="y" usageType="target"/></MiningSchema>
+<Output><OutputField name="{name}" optype="continuous" dataType="double"/></Output>
+<RegressionTable intercept="1"/></RegressionModel></Segment>"""
+
+
+def test_outputs_of_each_segment_that_may_be_selected_are_listed():
+    low = '<SimplePredicate field="x" operator="lessThan" value="1"/>'
+    named = ((low, "low"), ("<True/>", "high"), ("<True/>", "never"))
+    segments = "".join(SEGMENT.format(predicate=predicate, name=name) for predicate, name in named)
+    model = read_model_file(
+        f"""<PMML version="4.4"><DataDictionary><DataField name="x" optype="continuous" dataType="double"/>
+<DataField name="y" optype="continuous" dataType="double"/></DataDictionary><MiningModel functionName="regression">
+<MiningSchema><MiningField name="x"/><MiningField name="y" usageType="target"/></MiningSchema>
+<Segmentation multipleModelMethod="selectFirst">{segments}</Segmentation></MiningModel></PMML>""".encode()
+    )
+    assert [field.name for field in describe_outputs(model)] == ["y", "low", "high"]
+    assert model.score({"x": 0}) == {"y": 1.0, "low": 1.0}
+    assert model.score({"x": 2}) == {"y": 1.0, "high": 1.0}
+
+
 @pytest.mark.parametrize(("name", "type"), [("binary.json", "integer"), ("binary.ubj", "integer")])
 def test_a_booster_has_a_prediction_without_a_name(name, type):
     model = load_model(DATA / name)

@@ -10,7 +10,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from maas_runtime.serving.schema import describe_inputs, describe_interface, describe_outputs
+from maas_runtime.serving.schema import describe_interface, make_record_schema, make_result_schema
 from stellar.models.errors import NotScored
 from stellar.models.loading import read_pmml
 from stellar.models.records import RecordReader, UnreadableRecord, encode_result
@@ -42,7 +42,7 @@ def score(model, reader, record):
 
 def test_a_record_that_is_valid_by_the_schema_is_readable_and_results_are_valid(models):
     tools = {
-        name: (RecordReader(model), Validator(describe_inputs(model)), Validator(describe_outputs(model)))
+        name: (RecordReader(model), Validator(make_record_schema(model)), Validator(make_result_schema(model)))
         for name, model in models.items()
     }
     counts: Counter[tuple[bool, object]] = Counter()
@@ -61,13 +61,13 @@ def test_a_record_that_is_valid_by_the_schema_is_readable_and_results_are_valid(
 
 
 def test_values_and_intervals_are_limits_if_the_model_declines_others():
-    properties = describe_inputs(read_pmml(DOCUMENT))["properties"]
+    properties = make_record_schema(read_pmml(DOCUMENT))["properties"]
     assert properties["x"] == {"type": "number", "minimum": 0.0}
     assert properties["n"] == {"type": ["integer", "null"], "minimum": -(2**31), "maximum": 2**31 - 1, "default": 7}
     assert properties["tld"] == {"type": ["string", "null"], "enum": ["ru", "com", None]}
     assert properties["born"] == {"type": ["string", "null"], "format": "date"}
     tolerant = DOCUMENT.replace(b'name="tld"/>', b'name="tld" invalidValueTreatment="asMissing"/>')
-    assert describe_inputs(read_pmml(tolerant))["properties"]["tld"] == {"type": ["string", "null"]}
+    assert make_record_schema(read_pmml(tolerant))["properties"]["tld"] == {"type": ["string", "null"]}
 
 
 def test_references_of_the_interface_resolve(models):
